@@ -1,0 +1,259 @@
+"""Settings: a file, the environment, flags; the strongest wins.
+
+    flags  >  AMQPBROKER_* environment  >  file (--config)  >  defaults
+
+A file is TOML with the field names below, or, when its name ends in ``.conf``, a RabbitMQ
+configuration whose common keys are read (``amqpbroker.rabbitmq_conf``). Every mistake becomes one
+``ConfigError`` that names the place, the key, what was found and what was expected.
+
+Sizes are bytes, times seconds; the name's end says which.
+"""
+
+from __future__ import annotations
+
+import difflib
+import logging
+import os
+import socket
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
+
+from pydantic import (
+    BeforeValidator,
+    Field,
+    FilePath,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from amqpbroker import rabbitmq_conf
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pydantic.fields import FieldInfo
+
+logger = logging.getLogger(__name__)
+
+ENV_PREFIX: Final = "AMQPBROKER_"
+OFF_WORDS: Final = frozenset({"", "off", "none"})
+SECRETS: Final = frozenset({"default_pass"})
+"""Fields whose value never appears in a message."""
+
+EXPECTED: Final = {
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "float_parsing": "a number",
+    "path_not_file": "a file that exists",
+    "path_type": "a path",
+    "bool_parsing": "true or false",
+}
+"""Plain words for pydantic's types of error; its own text serves for the others."""
+
+FRAME_SIZE_MIN: Final = 4096
+"""Bytes: the spec's frame-min-size; older clients propose it (FEATURES A1.9)."""
+
+MESSAGE_SIZE_LIMIT: Final = 512 * 1024 * 1024
+"""Bytes: RabbitMQ's hard cap on max_message_size (FEATURES A5.9)."""
+
+
+class ConfigError(Exception):
+    """The settings cannot be used; the text is meant for the person who wrote them."""
+
+
+def _off_to_none(value: object) -> object:
+    is_off = value is False or (isinstance(value, str) and value.strip().lower() in OFF_WORDS)
+    return None if is_off else value
+
+
+def _split_words(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    words = [word.strip() for word in value.split(",")]
+    return [word for word in words if word.lower() not in OFF_WORDS]
+
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+"""A TCP port; 0 picks a free one."""
+
+OptionalPort = Annotated[Port | None, BeforeValidator(_off_to_none)]
+"""A TCP port, or None (written ``off``) for no listener."""
+
+Words = Annotated[frozenset[str], NoDecode, BeforeValidator(_split_words)]
+"""A set of names; in text separated by commas, ``none`` is the empty set."""
+
+
+class Config(BaseSettings):
+    """All settings of one broker. Immutable; read ``load`` for where they come from."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX,
+        env_ignore_empty=True,
+        extra="forbid",
+        frozen=True,
+    )
+
+    config_file: Path | None = None
+    """The file that was read, if any."""
+
+    # Listeners
+    host: str = Field(default="127.0.0.1", min_length=1)
+    port: Port = 5672
+    tls_port: OptionalPort = None
+    tls_cert: FilePath | None = None
+    tls_key: FilePath | None = None
+    tls_ca: FilePath | None = None
+    management_host: str = Field(default="127.0.0.1", min_length=1)
+    management_port: OptionalPort = 15672
+
+    # Storage
+    data_dir: Path = Path("amqpbroker-data")
+    is_memory: bool = False
+    """Keep everything in memory: nothing survives the process."""
+    definitions: FilePath | None = None
+    """RabbitMQ definitions JSON, imported at start."""
+
+    # What connection.tune proposes (FEATURES A1.8)
+    heartbeat_s: int = Field(default=60, ge=0, le=65535)
+    channel_max: int = Field(default=2047, ge=1, le=65535)
+    frame_max: int = Field(default=131_072, ge=FRAME_SIZE_MIN, le=2**31 - 1)
+
+    # Limits
+    message_size_max: int = Field(default=16 * 1024 * 1024, ge=1, le=MESSAGE_SIZE_LIMIT)
+    handshake_timeout_s: float = Field(default=10.0, gt=0)
+
+    # Identity (FEATURES A1.4): Celery and kombu choose their qos by it
+    product: str = Field(default="RabbitMQ", min_length=1)
+    version: str = Field(default="3.13.7", pattern=r"^\d+\.\d+\.\d+")
+    cluster_name: str = Field(default_factory=lambda: f"amqpbroker@{socket.gethostname()}")
+
+    # The first start of an empty data folder makes this user and this vhost
+    default_user: str = Field(default="guest", min_length=1)
+    default_pass: str = Field(default="guest", repr=False)
+    default_vhost: str = Field(default="/", min_length=1)
+    loopback_users: Words = frozenset({"guest"})
+    """Users who may log in from this machine only."""
+
+    log_level: Literal["debug", "info", "warning", "error", "critical"] = "info"
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _lower(cls, value: object) -> object:
+        return value.lower() if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _tls_is_whole(self) -> Self:
+        if self.tls_port is not None and (self.tls_cert is None or self.tls_key is None):
+            raise ValueError("tls_port needs tls_cert and tls_key")
+        if self.tls_port is None and self.tls_cert is not None:
+            raise ValueError("tls_cert needs tls_port (5671 is the usual one)")
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Return the sources, the strongest first."""
+        return init_settings, env_settings, _FileSource(settings_cls)
+
+
+class _FileSource(PydanticBaseSettingsSource):
+    """Reads the file that the stronger sources named as ``config_file``."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        """Return nothing: the whole file is read at once, in ``__call__``."""
+        return None, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        path = self.current_state.get("config_file")
+        return {} if path is None else read_file(Path(path))
+
+
+def load(flags: Mapping[str, object] | None = None) -> Config:
+    """Return the settings; ``flags`` are those given on the command line, None means not given.
+
+    Raises ConfigError with one line per mistake.
+    """
+    given = {key: value for key, value in (flags or {}).items() if value is not None}
+    if given.get("data_dir") is not None:
+        given.setdefault("is_memory", False)
+    _warn_unknown_environment()
+    try:
+        return Config(**given)  # type: ignore[arg-type]
+    except ValidationError as error:
+        path = given.get("config_file") or os.environ.get(f"{ENV_PREFIX}CONFIG_FILE")
+        lines = [
+            _explain(dict(mistake), given, Path(str(path)) if path else None)
+            for mistake in error.errors(include_url=False)
+        ]
+        raise ConfigError("\n".join(lines)) from error
+
+
+def read_file(path: Path) -> dict[str, Any]:
+    """Return the settings in a TOML or ``.conf`` file by field name.
+
+    Raises ConfigError when the file cannot be read or is no TOML.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        if path.suffix == ".conf":
+            return rabbitmq_conf.read(text, str(path)).values
+        return tomllib.loads(text)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    except rabbitmq_conf.ConfError as error:
+        raise ConfigError(str(error)) from error
+    except ValueError as error:
+        raise ConfigError(f"{path}: is not TOML: {error}") from error
+
+
+def _explain(mistake: dict[str, Any], flags: Mapping[str, object], path: Path | None) -> str:
+    """Return one mistake as ``place: key: found …, expected …``."""
+    if not mistake["loc"]:
+        return str(mistake["msg"]).removeprefix("Value error, ")
+    field = str(mistake["loc"][0])
+    place = _place(field, flags, path)
+    if mistake["type"] == "extra_forbidden":
+        close = difflib.get_close_matches(field, Config.model_fields, n=1)
+        return f"{place}: unknown key" + (f", did you mean '{close[0]}'?" if close else "")
+    value = mistake["input"]
+    found = repr(str(value) if isinstance(value, Path) else value)
+    if field in SECRETS:
+        found = "a value that is not shown here"
+    expected = EXPECTED.get(mistake["type"], str(mistake["msg"]).removeprefix("Input should be "))
+    return f"{place}: found {found}, expected {expected[:1].lower()}{expected[1:]}"
+
+
+def _place(field: str, flags: Mapping[str, object], path: Path | None) -> str:
+    """Return where a field's value came from, by the order of ``load``."""
+    if field in flags:
+        return "--config" if field == "config_file" else f"--{field.replace('_', '-')}"
+    variable = f"{ENV_PREFIX}{field.upper()}"
+    if os.environ.get(variable):
+        return variable
+    if path is not None and path.suffix == ".conf":
+        return rabbitmq_conf.read(path.read_text(encoding="utf-8"), str(path)).place(field)
+    return f"{path}: {field}" if path is not None else field
+
+
+def _warn_unknown_environment() -> None:
+    for variable in os.environ:
+        if not variable.startswith(ENV_PREFIX):
+            continue
+        field = variable.removeprefix(ENV_PREFIX).lower()
+        if field not in Config.model_fields:
+            logger.warning("%s is set but is no setting of amqpbroker", variable)
