@@ -9,7 +9,7 @@
 Soft and hard are the spec's own words (amqp0-9-1.xml, ``<constant class="soft-error">``).
 Leaf code raises one of them; a single place, the connection's handler loop, turns them into
 ``channel.close`` or ``connection.close``. A reply text is ``CODE_NAME - explanation`` as on
-RabbitMQ, cut to 255 bytes (FEATURES A2.4, T29).
+RabbitMQ, cut to 255 bytes, the last three of them dots (FEATURES A2.4, T29).
 """
 
 from __future__ import annotations
@@ -46,9 +46,10 @@ def cut_text(text: str, size_max: int = REPLY_TEXT_SIZE_MAX) -> str:
     data = text.encode("utf-8", "surrogateescape")
     if len(data) <= size_max:
         return text
-    while size_max and data[size_max] & 0xC0 == 0x80:
-        size_max -= 1
-    return data[:size_max].decode("utf-8", "surrogateescape")
+    stop = size_max - 3
+    while stop and data[stop] & 0xC0 == 0x80:
+        stop -= 1
+    return data[:stop].decode("utf-8", "surrogateescape") + "..."
 
 
 class AmqpError(Exception):
@@ -58,6 +59,8 @@ class AmqpError(Exception):
         super().__init__(reply_code, explanation)
         self.reply_code = reply_code
         self.explanation = explanation
+        self.failing: tuple[int, int] = (0, 0)
+        """Class and method id of the method that failed, (0, 0) if none did."""
 
     @property
     def reply_text(self) -> str:

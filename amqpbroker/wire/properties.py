@@ -1,0 +1,102 @@
+"""The 14 properties of class basic: bytes ↔ dict.
+
+A content header carries flags (bit 15 = content_type … bit 2 = cluster_id; bit 0 = more flags
+follow), then the values of those present (spec 4.2.6.1). The publisher's bytes are what consumers
+get; the dict is for those who must look (routing, expiry, CC), and encoding is only for messages
+that the broker itself changes (FEATURES A5.3, T1, T4).
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any, Final
+
+from amqpbroker.errors import frame_error, syntax_error
+from amqpbroker.wire.table import decode_table, encode_table
+
+PROPERTIES: Final = (
+    ("content_type", "shortstr"),
+    ("content_encoding", "shortstr"),
+    ("headers", "table"),
+    ("delivery_mode", "octet"),
+    ("priority", "octet"),
+    ("correlation_id", "shortstr"),
+    ("reply_to", "shortstr"),
+    ("expiration", "shortstr"),
+    ("message_id", "shortstr"),
+    ("timestamp", "timestamp"),
+    ("type", "shortstr"),
+    ("user_id", "shortstr"),
+    ("app_id", "shortstr"),
+    ("cluster_id", "shortstr"),
+)
+_FLAGS: Final = tuple(
+    (1 << (15 - index), name, wire_type) for index, (name, wire_type) in enumerate(PROPERTIES)
+)
+_KNOWN_FLAGS: Final = sum(flag for flag, _, _ in _FLAGS)
+_SHORT: Final = struct.Struct(">H")
+_LONG: Final = struct.Struct(">I")
+_LONGLONG: Final = struct.Struct(">Q")
+
+
+def decode_properties(raw: bytes) -> dict[str, Any]:
+    """Decode flags and values; properties that are absent are absent from the dict.
+
+    Raises :class:`~amqpbroker.errors.HardError`: 501 for unknown flags, 502 for malformed values.
+    """
+    try:
+        return _decode(raw)
+    except (struct.error, IndexError):
+        raise syntax_error("malformed content properties") from None
+
+
+def _decode(raw: bytes) -> dict[str, Any]:
+    flags = _SHORT.unpack_from(raw)[0]
+    if flags & ~_KNOWN_FLAGS:
+        raise frame_error("unknown property flags")
+    properties: dict[str, Any] = {}
+    pos, end = 2, len(raw)
+    for flag, name, wire_type in _FLAGS:
+        if not flags & flag:
+            continue
+        if wire_type == "shortstr":
+            stop = pos + 1 + raw[pos]
+            properties[name] = raw[pos + 1 : stop].decode("utf-8", "surrogateescape")
+            pos = stop
+        elif wire_type == "octet":
+            properties[name] = raw[pos]
+            pos += 1
+        elif wire_type == "table":
+            stop = pos + 4 + _LONG.unpack_from(raw, pos)[0]
+            if stop > end:
+                raise IndexError
+            properties[name] = decode_table(raw[pos + 4 : stop])
+            pos = stop
+        else:
+            properties[name] = _LONGLONG.unpack_from(raw, pos)[0]
+            pos += 8
+    if pos != end:
+        raise IndexError
+    return properties
+
+
+def encode_properties(properties: dict[str, Any]) -> bytes:
+    """Encode flags and values; names that are not properties are ignored."""
+    flags = 0
+    out = bytearray()
+    for flag, name, wire_type in _FLAGS:
+        value = properties.get(name)
+        if value is None:
+            continue
+        flags |= flag
+        if wire_type == "shortstr":
+            data = value.encode("utf-8", "surrogateescape")
+            out.append(len(data))
+            out += data
+        elif wire_type == "octet":
+            out.append(value)
+        elif wire_type == "table":
+            out += encode_table(value)
+        else:
+            out += _LONGLONG.pack(value)
+    return _SHORT.pack(flags) + bytes(out)
