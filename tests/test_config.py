@@ -154,7 +154,7 @@ def test_an_unknown_variable_is_a_warning(
 ) -> None:
     monkeypatch.setenv("AMQPBROKER_PROT", "1")
     load()
-    assert caplog.messages == ["AMQPBROKER_PROT is set but is no setting of amqpbroker"]
+    assert "AMQPBROKER_PROT is set but is no setting of amqpbroker" in caplog.messages
 
 
 def test_a_conf_file_is_read_by_its_suffix() -> None:

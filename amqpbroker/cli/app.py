@@ -46,6 +46,7 @@ def root(
 
 @app.command()
 def serve(
+    *,
     config: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Settings: TOML, or a RabbitMQ file ending in .conf."),
