@@ -1,0 +1,142 @@
+"""One connection's login: picks the mechanism, checks what it claims, lets in or refuses.
+
+The server's side of it; only a scrypt not seen before is slow (some 50 ms) and goes to a thread::
+
+    authenticator = Authenticator(store, peer, config.mechanisms)
+    …connection.start with " ".join(authenticator.mechanism_names)…
+    if authenticator.takes_long(response, mechanism):
+        outcome = await to_thread.run_sync(authenticator.start, mechanism, response)
+    else:
+        outcome = authenticator.start(mechanism, response)
+
+and the same with :meth:`Authenticator.respond` for every connection.secure-ok, until the outcome is
+a ``Principal``. On ``AuthenticationFailed`` log its reason and send ``login_refused(mechanism)``.
+
+RabbitMQ (3.10.8, tried) tells a client neither the 503 nor the 502 raised here: it logs them, waits
+three seconds and drops the connection, as for every error before connection.tune.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from amqpbroker.auth.exceptions import AuthenticationFailed
+from amqpbroker.auth.principal import Principal
+from amqpbroker.auth.sasl import anonymous, external
+from amqpbroker.auth.sasl.amqplain import Amqplain
+from amqpbroker.auth.sasl.anonymous import Anonymous
+from amqpbroker.auth.sasl.crdemo import CrDemo
+from amqpbroker.auth.sasl.external import External
+from amqpbroker.auth.sasl.mechanism import (
+    DEFAULT_SETTINGS,
+    Challenge,
+    Context,
+    Credentials,
+    Mechanism,
+    Offer,
+    Peer,
+    SaslSettings,
+    Step,
+)
+from amqpbroker.auth.sasl.plain import Plain
+from amqpbroker.auth.sasl.scram import Scram
+from amqpbroker.auth.scram_keys import SCRAM_SHA_256, SCRAM_SHA_512
+from amqpbroker.errors import HardError, command_invalid
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from amqpbroker.auth.users import UserStore
+
+OFFERS: Final[dict[str, Offer]] = {
+    "PLAIN": Offer(lambda _context: Plain()),
+    "AMQPLAIN": Offer(lambda _context: Amqplain()),
+    "EXTERNAL": Offer(External, external.is_offered),
+    "ANONYMOUS": Offer(Anonymous, anonymous.is_offered),
+    SCRAM_SHA_256: Offer(partial(Scram, mechanism=SCRAM_SHA_256)),
+    SCRAM_SHA_512: Offer(partial(Scram, mechanism=SCRAM_SHA_512)),
+    "RABBIT-CR-DEMO": Offer(lambda _context: CrDemo()),
+}
+"""Every mechanism there is, by its SASL name."""
+
+DEFAULT_MECHANISMS: Final = ("PLAIN", "AMQPLAIN")
+
+
+class Authenticator:
+    """One login, from connection.start to connection.tune."""
+
+    def __init__(
+        self,
+        store: UserStore,
+        peer: Peer,
+        mechanisms: Sequence[str] = DEFAULT_MECHANISMS,
+        settings: SaslSettings = DEFAULT_SETTINGS,
+    ) -> None:
+        """Offer ``mechanisms``, in this order, as far as peer and settings allow them.
+
+        :raises KeyError: a name that is not in :data:`OFFERS`.
+        """
+        self._context = Context(store, peer, settings)
+        self.mechanism_names = [
+            name for name in mechanisms if OFFERS[name].is_offered(self._context)
+        ]
+        self._begun: Mechanism | None = None
+        self._is_started = False
+
+    def start(self, mechanism: str, response: bytes) -> Principal | Challenge:
+        """Take connection.start-ok.
+
+        :raises AuthenticationFailed: the login is refused.
+        :raises HardError: 503, this mechanism is unknown or not offered; 502, a malformed response.
+        """
+        if self._is_started:
+            raise command_invalid("authentication has already begun")
+        self._is_started = True
+        self._begun = self._begin(mechanism)
+        return self._conclude(self._begun.step(response))
+
+    def respond(self, response: bytes) -> Principal | Challenge:
+        """Take connection.secure-ok.
+
+        :raises AuthenticationFailed: the login is refused.
+        :raises HardError: 502, a malformed response; 503, nobody asked.
+        """
+        if self._begun is None:
+            raise command_invalid("connection.secure-ok without a challenge")
+        return self._conclude(self._begun.step(response))
+
+    def takes_long(self, response: bytes, mechanism: str | None = None) -> bool:
+        """Return whether the call to come is better made in a thread; changes nothing.
+
+        ``mechanism`` for :meth:`start`, none for :meth:`respond`.
+        """
+        try:
+            begun = self._begun if mechanism is None else self._begin(mechanism)
+            # Steps that end in a password keep no state; SCRAM's do, and are never slow.
+            step = None if begun is None or isinstance(begun, Scram) else begun.step(response)
+        except (HardError, AuthenticationFailed):
+            return False
+        return isinstance(step, Credentials) and self._context.store.is_slow(*step)
+
+    def _begin(self, mechanism: str) -> Mechanism:
+        if mechanism not in OFFERS:
+            raise command_invalid(f"unknown authentication mechanism '{mechanism}'")
+        if mechanism not in self.mechanism_names:
+            raise command_invalid(f"invalid authentication mechanism '{mechanism}'")
+        return OFFERS[mechanism].begin(self._context)
+
+    def _conclude(self, step: Step) -> Principal | Challenge:
+        if isinstance(step, Challenge):
+            return step
+        self._begun = None
+        store = self._context.store
+        if isinstance(step, Credentials):
+            user = store.verify(step.username, step.password)
+            principal = Principal(user.name, user.tags)
+        else:
+            principal = store.principal(step.username)
+        if principal.username in store.loopback_users and not self._context.peer.is_loopback:
+            name = principal.username
+            raise AuthenticationFailed(name, f"user '{name}' can only connect via localhost")
+        return principal
