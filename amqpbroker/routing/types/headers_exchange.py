@@ -22,7 +22,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from amqpbroker.errors import precondition_failed
-from amqpbroker.routing.binding import Binding, Destination, FieldValue, freeze_value, thaw_value
+from amqpbroker.routing.binding import Binding, Destination, FieldValue, freeze_field, thaw_value
 from amqpbroker.routing.erlang_terms import KIND_NAMES, print_binary, print_value
 from amqpbroker.routing.exchange import Exchange
 
@@ -47,12 +47,12 @@ Pair: TypeAlias = tuple[str, object]
 """A name and a comparable value."""
 
 
-def comparable(field: FieldValue) -> object:
-    """Return an object that can be hashed and is equal for all fields of the same value."""
-    kind, value = field
+def _comparable(frozen: FieldValue) -> object:
+    """Return an object that is equal for all fields of the same value."""
+    kind, value = frozen
     if kind == "t":
         return _Token.TRUE if value else _Token.FALSE
-    return freeze_value(kind, value)
+    return value
 
 
 class _Rule(NamedTuple):
@@ -66,11 +66,11 @@ class _Rule(NamedTuple):
 def _read_rule(binding: Binding) -> _Rule:
     """Return what a binding asks for; a mode that is not known counts as "all"."""
     mode = (binding.argument(X_MATCH) or ("S", b"all"))[1]
-    skipped = X_MATCH if mode in (b"all-with-x", b"any-with-x") else "x-"
+    with_x = mode in (b"all-with-x", b"any-with-x")
     pairs = frozenset(
-        (name, _Token.PRESENT if field[0] == "V" else comparable(field))
+        (name, _Token.PRESENT if field[0] == "V" else _comparable(field))
         for name, field in binding.arguments
-        if not name.startswith(skipped)
+        if name != X_MATCH and (with_x or not name.startswith("x-"))
     )
     return _Rule(binding.destination, mode not in (b"any", b"any-with-x"), pairs)
 
@@ -131,7 +131,7 @@ class HeadersExchange(Exchange):
         found = list(self._unconditional.values())
         pairs: dict[Pair, None] = {}
         for name, field in message.headers.items():
-            pairs[name, comparable(field)] = pairs[name, _Token.PRESENT] = None
+            pairs[name, _comparable(freeze_field(field))] = pairs[name, _Token.PRESENT] = None
         for pair in pairs:
             rules = self._by_clue.get(pair)
             if rules is not None:
