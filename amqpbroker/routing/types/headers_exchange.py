@@ -60,19 +60,21 @@ class _Rule(NamedTuple):
 
     destination: Destination
     is_all: bool
-    pairs: frozenset[Pair]
+    pairs: tuple[Pair, ...]
+    """In the order of their names, so that the choice of a clue does not depend on a hash."""
+    pairs_set: frozenset[Pair]
 
 
 def _read_rule(binding: Binding) -> _Rule:
     """Return what a binding asks for; a mode that is not known counts as "all"."""
     mode = (binding.argument(X_MATCH) or ("S", b"all"))[1]
     with_x = mode in (b"all-with-x", b"any-with-x")
-    pairs = frozenset(
+    pairs = tuple(
         (name, _Token.PRESENT if field[0] == "V" else _comparable(field))
         for name, field in binding.arguments
         if name != X_MATCH and (with_x or not name.startswith("x-"))
     )
-    return _Rule(binding.destination, mode not in (b"any", b"any-with-x"), pairs)
+    return _Rule(binding.destination, mode not in (b"any", b"any-with-x"), pairs, frozenset(pairs))
 
 
 class HeadersExchange(Exchange):
@@ -108,7 +110,7 @@ class HeadersExchange(Exchange):
     def _added(self, binding: Binding) -> None:
         rule = _read_rule(binding)
         if not rule.is_all:
-            clues = tuple(rule.pairs)
+            clues = rule.pairs
         elif rule.pairs:
             clues = (min(rule.pairs, key=lambda pair: len(self._by_clue.get(pair, ()))),)
         else:
@@ -138,6 +140,6 @@ class HeadersExchange(Exchange):
                 found += [
                     rule.destination
                     for rule in rules.values()
-                    if not rule.is_all or pairs.keys() >= rule.pairs
+                    if not rule.is_all or pairs.keys() >= rule.pairs_set
                 ]
         return found

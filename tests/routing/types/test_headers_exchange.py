@@ -162,6 +162,13 @@ def test_agrees_with_the_model(
     assert set(queues_of(exchange, PlainMessage("k", headers=headers))) == expected
 
 
+def test_the_order_does_not_depend_on_the_hash_of_strings() -> None:
+    arguments: Fields = {name: ("S", name.encode()) for name in "hgfedcba"}
+    exchange = exchange_of("headers", *(bound_with(str(n), arguments) for n in range(6)))
+    headers = dict(reversed(arguments.items()))
+    assert queues_of(exchange, PlainMessage(headers=headers)) == list("012345")
+
+
 @pytest.mark.parametrize(
     ("x_match", "text"),
     [
