@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -169,3 +170,10 @@ def test_settings_cannot_be_changed() -> None:
 @pytest.mark.parametrize("word", ["DEBUG", "debug"])
 def test_the_log_level_has_no_case(word: str) -> None:
     assert load({"log_level": word}).log_level == "debug"
+
+
+def test_every_setting_is_on_its_page() -> None:
+    page = Path(__file__).parent.parent / "docs" / "configuration.md"
+    rows = re.findall(r"^\| (`.*?) \|", page.read_text(encoding="utf-8"), re.MULTILINE)
+    named = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    assert Config.model_fields.keys() <= named

@@ -40,6 +40,7 @@ BLOCKS: Final = (
 TEXT_SUFFIXES: Final = {".py", ".md", ".toml", ".sh", ".c", ".yml", ".yaml", ".json", ".conf", ""}
 LEFTOVER: Final = re.compile(r"\b(?:TO" r"DO|FIX" r"ME|XX" r"X)\b")
 MACHINE_PATH: Final = re.compile(r"(?<![\w.])/(?:wo" r"rk|tm" r"p/w)(?![\w-])")
+NAMED_PATH: Final = re.compile(r"`((?:amqpbroker|tests|interop|docs)/[\w./-]*)`")
 LINK: Final = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)\)")
 
 
@@ -146,6 +147,12 @@ def test_links_lead_somewhere(path: Path) -> None:
         if anchor:
             headings = re.findall(r"^#+ +(.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
             assert anchor in {slug(heading) for heading in headings}, match["target"]
+
+
+@pytest.mark.parametrize("path", PAGES, ids=in_repo)
+def test_files_that_a_page_names_are_there(path: Path) -> None:
+    named = NAMED_PATH.findall(path.read_text(encoding="utf-8"))
+    assert not [name for name in named if "NAME" not in name and not (REPO / name).exists()]
 
 
 def test_every_page_of_docs_is_in_the_index() -> None:

@@ -9,11 +9,14 @@ from __future__ import annotations
 import logging
 import sys
 from pathlib import Path  # noqa: TC003 - Typer reads the annotations
-from typing import Annotated, Final, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 
 import typer
 
 from amqpbroker import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 USAGE_ERROR: Final = 2
 """Exit code when flags or settings are wrong."""
@@ -44,50 +47,37 @@ def root(
     """Keep ``serve`` a sub-command although it is the only one."""
 
 
+def _option(metavar: str, text: str, default: str | None = None) -> Any:
+    """Return an option that leaves its default to ``Config`` and only shows it."""
+    return typer.Option(metavar=metavar, help=text, show_default=default or False)
+
+
 @app.command()
 def serve(
     *,
     config: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Settings: TOML, or a RabbitMQ file ending in .conf."),
+        Path | None, _option("FILE", "Settings: TOML, or a RabbitMQ file ending in .conf.")
     ] = None,
     data_dir: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR", show_default="./amqpbroker-data", help="Where messages are kept."
-        ),
+        Path | None, _option("DIR", "Where messages are kept.", "./amqpbroker-data")
     ] = None,
     memory: Annotated[
         bool, typer.Option("--memory", help="Keep everything in memory instead.")
     ] = False,
-    host: Annotated[
-        str | None,
-        typer.Option(metavar="HOST", show_default="127.0.0.1", help="Address to listen on."),
-    ] = None,
-    port: Annotated[
-        str | None,
-        typer.Option(metavar="PORT", show_default="5672", help="AMQP port; 0 picks a free one."),
-    ] = None,
-    tls_port: Annotated[
-        str | None, typer.Option(metavar="PORT", help="AMQP over TLS; needs a certificate.")
-    ] = None,
-    tls_cert: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Certificate chain, PEM.")
-    ] = None,
-    tls_key: Annotated[Path | None, typer.Option(metavar="FILE", help="Private key, PEM.")] = None,
-    tls_ca: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="CAs that client certificates come from.")
-    ] = None,
+    host: Annotated[str | None, _option("HOST", "Address to listen on.", "127.0.0.1")] = None,
+    port: Annotated[str | None, _option("PORT", "AMQP port; 0 picks a free one.", "5672")] = None,
+    tls_port: Annotated[str | None, _option("PORT", "AMQP over TLS; needs a certificate.")] = None,
+    tls_cert: Annotated[Path | None, _option("FILE", "Certificate chain, PEM.")] = None,
+    tls_key: Annotated[Path | None, _option("FILE", "Private key, PEM.")] = None,
+    tls_ca: Annotated[Path | None, _option("FILE", "CAs of client certificates, PEM.")] = None,
     management_port: Annotated[
-        str | None,
-        typer.Option(metavar="PORT", show_default="15672", help="HTTP API port, or 'off'."),
+        str | None, _option("PORT", "HTTP API port, or 'off'.", "15672")
     ] = None,
     definitions: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="RabbitMQ definitions to import at start.")
+        Path | None, _option("FILE", "RabbitMQ definitions to import at start.")
     ] = None,
     log_level: Annotated[
-        str | None,
-        typer.Option(metavar="LEVEL", show_default="info", help="debug, info, warning or error."),
+        str | None, _option("LEVEL", "debug, info, warning or error.", "info")
     ] = None,
 ) -> None:
     """Run the broker until SIGTERM or Ctrl-C.
@@ -114,7 +104,7 @@ def serve(
     raise typer.Exit(_serve(flags))
 
 
-def _serve(flags: dict[str, object]) -> int:
+def _serve(flags: Mapping[str, object]) -> int:
     """Load the settings, run the server and return its exit code."""
     logging.basicConfig(
         stream=sys.stderr, level="INFO", format="%(asctime)s %(levelname)s %(name)s %(message)s"
