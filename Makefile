@@ -35,7 +35,7 @@ types: $(VENV)/dev.stamp ## mypy, strict
 	$(BIN)/mypy
 
 interop: $(VENV)/dev.stamp ## side by side with RabbitMQ (AMQP_ORACLE or RABBITMQ_LOCAL)
-	@interop/with_rabbitmq $(BIN)/pytest interop --override-ini=timeout=3000 $(ARGS)
+	@PYTHON=$(BIN)/python interop/side_by_side --programs 2000 $(ARGS)
 
 bench: $(VENV)/dev.stamp ## speed, memory and latency, beside RabbitMQ where there is one
 	@$(BIN)/python -m interop.bench $(ARGS)
