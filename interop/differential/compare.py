@@ -1,0 +1,64 @@
+"""Comparing two transcripts and naming a difference so that equal causes get equal names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from interop.differential.program import Program, Step
+from interop.differential.run import Transcript
+
+_VARIABLE: Final = (
+    (re.compile(r"'[^']*'|\"[^\"]*\""), "'…'"),
+    (re.compile(r"\bc\d+\.\d+ "), ""),
+    (re.compile(r"[~$][^\s,:)'\"]*"), "~"),
+    (re.compile(r"properties\(.*\) body\(.*\)"), "content"),
+    (re.compile(r"-?\d+"), "N"),
+)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The first step of a program that did not look the same on both sides."""
+
+    step_index: int
+    step: Step
+    oracle: tuple[str, ...]
+    subject: tuple[str, ...]
+
+    @property
+    def signature(self) -> str:
+        """The ops of the step and the first two lines that differ, without the particulars."""
+        ops = "+".join(dict.fromkeys(_op_name(op.name, op.args) for op in self.step.ops))
+        for left, right in zip(self.oracle, self.subject, strict=False):
+            if left != right:
+                return f"{ops}: {generalise(left)} ≠ {generalise(right)}"
+        longer = max(self.oracle, self.subject, key=len)
+        extra = generalise(longer[min(len(self.oracle), len(self.subject))])
+        side = "subject lacks" if longer is self.oracle else "subject adds"
+        return f"{ops}: {side} {extra}"
+
+
+def _op_name(name: str, args: dict[str, object]) -> str:
+    return str(args["method"]) if name == "settle" else name
+
+
+def generalise(line: str) -> str:
+    """Return a line without names and numbers, for grouping; reply codes stay."""
+    code = re.search(r"reply_code=(\d+)", line)
+    for pattern, replacement in _VARIABLE:
+        line = pattern.sub(replacement, line)
+    return line + (f" [{code[1]}]" if code else "")
+
+
+def differences(
+    program: Program, oracle: Transcript, subject: Transcript
+) -> Iterator[Difference]:
+    """Yield the steps at which two transcripts part."""
+    for index in range(max(len(oracle.steps), len(subject.steps))):
+        left = oracle.steps[index] if index < len(oracle.steps) else ["(ended)"]
+        right = subject.steps[index] if index < len(subject.steps) else ["(ended)"]
+        if left != right:
+            yield Difference(index, program.steps[index], tuple(left), tuple(right))

@@ -1,0 +1,130 @@
+"""Themes: which steps a program is made of, and how likely each is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+from typing import Final
+
+from interop.differential.generate import topology, traffic
+from interop.differential.generate.maker import Maker
+from interop.differential.program import Program
+
+Steps = Callable[[Maker], None]
+
+
+@dataclass(frozen=True)
+class Theme:
+    """Weighted step makers, and how often the theme itself is taken."""
+
+    weight: int
+    makers: dict[Steps, int]
+    start: Steps = topology.lay_out
+    rest_ms: int = 0
+
+
+_DECLARE: Final[dict[Steps, int]] = {
+    topology.some_queue: 10,
+    topology.same_queue: 12,
+    topology.bad_queue: 12,
+    topology.odd_queue: 5,
+    topology.passive: 6,
+    topology.some_exchange: 8,
+    topology.bad_exchange: 8,
+    topology.bind_queue: 8,
+    topology.unbind_queue: 4,
+    topology.bind_exchange: 5,
+    topology.unbind_exchange: 3,
+    topology.delete_queue: 5,
+    topology.delete_exchange: 5,
+    traffic.publish: 3,
+    traffic.close_connection: 1,
+}
+_ROUTE: Final[dict[Steps, int]] = {
+    topology.some_exchange: 8,
+    topology.bind_queue: 14,
+    topology.bind_exchange: 8,
+    topology.unbind_queue: 2,
+    topology.unbind_exchange: 2,
+    topology.delete_exchange: 2,
+    traffic.publish: 12,
+    traffic.publish_matching: 12,
+    traffic.publish_copies: 8,
+    traffic.confirm_select: 1,
+    traffic.get: 6,
+}
+_CONSUME: Final[dict[Steps, int]] = {
+    topology.some_queue: 4,
+    topology.delete_queue: 2,
+    traffic.publish: 14,
+    traffic.consume: 10,
+    traffic.cancel: 4,
+    traffic.get: 6,
+    traffic.settle: 14,
+    traffic.settle_all: 3,
+    traffic.settle_badly: 2,
+    traffic.qos: 5,
+    traffic.recover: 4,
+    traffic.close_channel: 2,
+    traffic.close_connection: 1,
+    traffic.flow: 1,
+}
+_CONFIRM: Final[dict[Steps, int]] = {
+    topology.some_queue: 5,
+    topology.bind_queue: 3,
+    topology.delete_queue: 2,
+    traffic.confirm_select: 8,
+    traffic.transaction: 10,
+    traffic.publish: 20,
+    traffic.publish_badly: 2,
+    traffic.publish_priorities: 3,
+    traffic.consume: 3,
+    traffic.get: 5,
+    traffic.settle: 6,
+    traffic.close_channel: 2,
+}
+_CONTENT: Final[dict[Steps, int]] = {
+    traffic.publish: 6,
+    traffic.publish_big: 8,
+    traffic.publish_copies: 4,
+    traffic.publish_badly: 5,
+    traffic.publish_priorities: 3,
+    traffic.consume: 5,
+    traffic.get: 8,
+    traffic.settle: 4,
+    traffic.confirm_select: 1,
+}
+_REPLY: Final[dict[Steps, int]] = {
+    traffic.reply_to: 16,
+    traffic.get: 6,
+    traffic.consume: 3,
+    traffic.publish: 2,
+    traffic.cancel: 2,
+    traffic.close_channel: 1,
+}
+
+THEMES: Final[dict[str, Theme]] = {
+    "declare": Theme(5, _DECLARE),
+    "route": Theme(5, _ROUTE),
+    "consume": Theme(7, _CONSUME),
+    "confirm": Theme(4, _CONFIRM),
+    "content": Theme(3, _CONTENT),
+    "reply": Theme(1, _REPLY),
+    "mixed": Theme(4, {**_DECLARE, **_ROUTE, **_CONFIRM, **_CONSUME}),
+}
+
+
+def make_program(seed: int, index: int, step_count: int, theme: str = "") -> Program:
+    """Return program ``index`` of ``seed``; of one theme if given."""
+    rng = Random(f"{seed}:{index}")
+    names = list(THEMES)
+    drawn = rng.choices(names, [each.weight for each in THEMES.values()])[0]
+    label = theme or drawn
+    chosen = THEMES[label]
+    make = Maker(rng, rng.choice([1, 1, 2, 3]), rng.choice([1, 2, 3]), chosen.rest_ms)
+    chosen.start(make)
+    makers = list(chosen.makers)
+    while len(make.steps) < step_count:
+        rng.choices(makers, list(chosen.makers.values()))[0](make)
+    return Program(label, tuple(make.steps[:step_count]))
