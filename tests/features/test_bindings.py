@@ -103,9 +103,14 @@ def test_a_fanout_exchange_ignores_the_key(client: RawClient, queue: str, exchan
     ],
 )
 def test_a_topic_exchange_matches_words(
-    client: RawClient, queue: str, exchange: str, pattern: str, matching: list[str],
+    client: RawClient,
+    queue: str,
+    exchange: str,
+    pattern: str,
+    *,
+    matching: list[str],
     other: list[str],
-) -> None:  # fmt: skip
+) -> None:
     declare(client, exchange, "topic")
     client.bind(queue, exchange, pattern)
     for key in (*matching, *other):
