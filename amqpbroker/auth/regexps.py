@@ -6,12 +6,12 @@ byte and ``\w`` is ASCII in both. What the two write differently is translated::
 
     (?<name>…)  →  (?P<name>…)            \z  →  \Z
     [[:alpha:]] →  [a-zA-Z]               \Z  →  (?=\n?\Z)
-    \Q…\E       →  the text, escaped      \h  →  [ \t]
+    \Q…\E       →  the text, escaped      \h  →  [ \t\xa0]
     {,3}        →  \{,3} (PCRE 8: no repetition)
     [a&&b]      →  [a&\&b], and so for || ~~ -- and a bare [, which Python keeps for later use
 
-What Python has not (``(?R)``, ``\K``, ``\p{…}``, ``(*VERB)``, flags in the middle) does not
-compile, and a pattern that does not compile matches nothing: a bad permission denies.
+What Python has not (``(?R)``, ``\K``, ``\p{…}``, ``[[:^alpha:]]``, flags in the middle)
+does not compile, and a pattern that does not compile matches nothing: a bad permission denies.
 
 Patterns come from administrators, names from clients, and Python has no limit on backtracking:
 ``(a+)+$`` is as bad an idea here as in any such engine. A pattern is at most 1024 bytes, as in
@@ -49,20 +49,30 @@ _PIECES: Final = re.compile(
     r"""
       \\Q (?P<quoted> .*? ) (?: \\E | \Z )
     | (?P<escaped> \\ . )
-    | \[: (?P<posix> [a-z]+ ) :\]
+    | \[: (?P<posix> [^\]]* ) :\]
     | (?P<group> \(\?< (?= [A-Za-z_] ) )
     | (?P<brace> \{, )
-    | (?P<double> && | \|\| | ~~ | -- )
+    | (?P<double> &&+ | \|\|+ | ~~+ | --+ )
     | (?P<bracket> [\[\]] )
     """,
     re.VERBOSE | re.DOTALL,
 )
-_ESCAPES: Final = {r"\z": r"\Z", r"\Z": r"(?=\n?\Z)", r"\h": r"[ \t]"}
-_ESCAPES_IN_SET: Final = {r"\h": r" \t"}
+_ESCAPES: Final = {
+    r"\z": r"\Z",
+    r"\Z": r"(?=\n?\Z)",
+    r"\h": r"[ \t\xa0]",
+    r"\H": r"[^ \t\xa0]",
+    r"\N": ".",
+    r"\E": "",
+}
+_ESCAPES_IN_SET: Final = {r"\h": r" \t\xa0", r"\E": ""}
 
 
 def translate(pattern: str) -> str:
-    """Return ``pattern`` in Python's dialect; what needs no translation stays as it is."""
+    """Return ``pattern`` in Python's dialect; what needs no translation stays as it is.
+
+    :raises InvalidRegexp: a class in a set that Python would read as single letters.
+    """
     return "".join(_Translation(pattern).pieces())
 
 
@@ -85,6 +95,8 @@ class _Translation:
         text = match[0]
         if match["bracket"]:
             return self._bracket(text, match.start())
+        if match["posix"] is not None:
+            return self._posix_class(text, match["posix"])
         if match["quoted"] is not None:
             return re.escape(match["quoted"])
         if self._set_start is not None:
@@ -98,15 +110,21 @@ class _Translation:
     @staticmethod
     def _piece_of_set(match: re.Match[str], is_first: bool) -> str:
         text = match[0]
-        if match["posix"]:
-            return _POSIX_CLASSES.get(match["posix"], text)
-        if match["double"] and not is_first:
-            return f"{text[0]}\\{text[1]}"
+        if match["double"]:
+            plain_count = 2 if is_first else 1
+            return text[:plain_count] + "".join(f"\\{char}" for char in text[plain_count:])
         return _ESCAPES_IN_SET.get(text, text)
+
+    def _posix_class(self, text: str, name: str) -> str:
+        if self._set_start is None or name not in _POSIX_CLASSES:
+            raise InvalidRegexp(self._pattern, f"unknown class {text}")
+        return _POSIX_CLASSES[name]
 
     def _bracket(self, text: str, position: int) -> str:
         if text == "[":
             if self._set_start is not None:
+                if self._pattern[position + 1 : position + 2] in (".", "="):
+                    raise InvalidRegexp(self._pattern, "collating elements are not supported")
                 return r"\["
             self._set_start = position
         elif self._set_start is not None:

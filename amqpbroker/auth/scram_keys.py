@@ -18,6 +18,10 @@ SCRAM_SHA_256: Final = "SCRAM-SHA-256"
 SCRAM_SHA_512: Final = "SCRAM-SHA-512"
 SCRAM_MECHANISMS: Final = (SCRAM_SHA_256, SCRAM_SHA_512)
 
+ITERATION_COUNTS: Final = range(4096, 10_000_001)
+SALT_SIZE_MIN: Final = 12
+"""Bytes. Both limits are scramp's, which refuses a login outside of them."""
+
 
 class ScramKeys(NamedTuple):
     """The four values in the order in which ``scramp`` wants them."""
@@ -54,7 +58,7 @@ def format_scram_keys(mechanism: str, keys: ScramKeys) -> str:
 
 
 def find_scram_keys(texts: Iterable[str], mechanism: str) -> ScramKeys | None:
-    """Return the keys for ``mechanism``, or None: there are none, or the text does not parse."""
+    """Return the keys for ``mechanism``, or None: there are none, or they are unusable."""
     for text in texts:
         name, _, rest = text.partition("$")
         if name == mechanism:
@@ -67,7 +71,7 @@ def _parse(text: str) -> ScramKeys | None:
         cost, keys = text.split("$")
         iterations, salt = cost.split(":")
         stored, server = keys.split(":")
-        return ScramKeys(
+        found = ScramKeys(
             b64decode(salt, validate=True),
             b64decode(stored, validate=True),
             b64decode(server, validate=True),
@@ -75,3 +79,5 @@ def _parse(text: str) -> ScramKeys | None:
         )
     except ValueError:
         return None
+    is_usable = found.iterations in ITERATION_COUNTS and len(found.salt) >= SALT_SIZE_MIN
+    return found if is_usable else None

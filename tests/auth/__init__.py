@@ -1,0 +1,1 @@
+"""Tests of logins and permissions; nothing here opens a socket."""

@@ -1,0 +1,1 @@
+"""Tests of the SASL mechanisms, one file each."""
