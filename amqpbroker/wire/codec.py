@@ -19,7 +19,14 @@ from typing import (
     get_type_hints,
 )
 
-from amqpbroker.errors import command_invalid, syntax_error
+from amqpbroker.errors import (
+    REPLY_TEXT_SIZE_MAX,
+    HardError,
+    command_invalid,
+    frame_error,
+    syntax_error,
+)
+from amqpbroker.wire.erlang import format_octets
 from amqpbroker.wire.table import Table, decode_table, encode_table
 
 if TYPE_CHECKING:
@@ -119,20 +126,30 @@ def decode_method(payload: bytes) -> Method:
     """Decode a method frame's payload.
 
     Raises :class:`~amqpbroker.errors.HardError`: 503 for a method that does not exist (FEATURES
-    A1.17), 502 for arguments that end early or go on after the last field.
+    A1.17), 501 for arguments that end early or go on after the last field (RabbitMQ's text), 502
+    for a malformed table. The error names the method.
     """
     if len(payload) < 4:
         raise syntax_error("method frame too short")
     index = _LONG.unpack_from(payload)[0]
+    try:
+        return _decode_arguments(index, payload)
+    except HardError as error:
+        error.failing = (index >> 16, index & 0xFFFF)
+        raise
+
+
+def _decode_arguments(index: int, payload: bytes) -> Method:
     cls = METHODS.get(index)
     if cls is None:
         raise command_invalid(f"unknown method {index >> 16}.{index & 0xFFFF}")
     try:
         values, pos = _decode_values(cls.wire_types, payload, 4)
     except (struct.error, IndexError):
-        raise syntax_error(f"malformed arguments of {cls.method_name}") from None
+        pos = -1
     if pos != len(payload):
-        raise syntax_error(f"malformed arguments of {cls.method_name}")
+        shown = payload[4 : 4 + REPLY_TEXT_SIZE_MAX]
+        raise frame_error(f"cannot decode {format_octets(shown)}")
     return cls(*values)
 
 

@@ -15,7 +15,7 @@ States of a connection::
        ─ open ─▶ RUNNING ─ close sent ─▶ CLOSING ─ close-ok ─▶ CLOSED
 
 A client's connection.close leads from RUNNING to CLOSED when the answer is sent. The caller moves
-from STARTING or SECURING by sending secure or tune.
+from STARTING or SECURING by sending secure or tune; tune-ok itself leads to OPENING.
 
 The fast path: a publisher mostly repeats itself, so the bytes from the start of a publish to the
 start of its body are compared with those of the last publish. Equal bytes mean the same channel,
@@ -147,6 +147,7 @@ class Connection:
         "_partial",
         "_partial_size",
         "_publications",
+        "_publish_channel",
         "_publish_start",
         "_publish_stop",
         "_publishes",
@@ -175,7 +176,8 @@ class Connection:
         self._publishes: dict[bytes, m.BasicPublish] = {}
         self._publications: dict[tuple[bytes, bytes], Publication] = {}
         self._repeat: tuple[bytes, int, Publication] | None = None
-        self._publish_start = self._publish_stop = -1
+        self._publish_channel: _Channel | None = None
+        self._publish_start = self._publish_stop = 0
 
     # bytes out
 
@@ -189,6 +191,12 @@ class Connection:
             self._channels[number].drop_content()
             self._repeat = None
         self.write(encode_method(number, method))
+
+    def tuned(self, channel_count_max: int, frame_size_max: int) -> None:
+        """Follow connection.tune-ok: the limits of both sides from now on."""
+        self.channel_count_max = channel_count_max
+        self.frame_size_max = frame_size_max
+        self.state = State.OPENING
 
     def write(self, frames: bytes) -> None:
         """Queue frames that are already encoded."""
@@ -235,7 +243,7 @@ class Connection:
 
     def _keep(self, data: bytes, pos: int, needed_size: int) -> None:
         """Keep the rest of ``data`` until it has grown to ``needed_size`` bytes."""
-        self._publish_start = -1
+        self._publish_channel = None
         if pos < len(data):
             self._partial.append(data[pos:])
             self._partial_size = len(data) - pos
@@ -315,6 +323,8 @@ class Connection:
         if kind == FRAME_METHOD and len(payload) >= 4:
             method = decode_method(payload)
             if type(method) in _LEGAL[self.state]:
+                if type(method) is m.ConnectionTuneOk:
+                    self.state = State.OPENING
                 return method
             if self.state is State.CLOSING:
                 return None
@@ -354,6 +364,7 @@ class Connection:
                 channel.publish = publish
                 channel.publish_payload = payload
                 self._repeat = None
+                self._publish_channel = channel
                 self._publish_start = at[1]
                 self._publish_stop = at[1] + len(payload) + 8
                 return None
@@ -395,16 +406,18 @@ class Connection:
         self, kind: int, number: int, payload: bytes, at: tuple[bytes, int]
     ) -> Event | None:
         channel = self._channels[number]
-        is_in_place = self._publish_start >= 0 and self._publish_stop == at[1]
-        self._publish_stop = at[1] + len(payload) + 8
+        if self._publish_channel is not channel or self._publish_stop != at[1]:
+            self._publish_channel = None
+        self._publish_stop = at[1] + len(payload) + FRAME_OVERHEAD_SIZE
         if channel.publish is None:
             raise unexpected_frame("expected method frame, got non method frame instead")
         if channel.publication is None:
-            return self._content_header(kind, channel, payload, is_in_place)
+            return self._content_header(kind, channel, payload)
         if kind != FRAME_BODY:
             raise _publish_failed("expected content body, got non content body frame instead")
-        channel.bodies.append(payload)
-        channel.remaining -= len(payload)
+        if payload:
+            channel.bodies.append(payload)
+            channel.remaining -= len(payload)
         if channel.remaining > 0:
             return None
         if channel.remaining < 0:
@@ -412,18 +425,22 @@ class Connection:
             error.failing = _PUBLISH
             raise error
         publication = channel.publication
-        if is_in_place and len(channel.bodies) == 1:
-            prefix = at[0][self._publish_start : at[1] + 7]
-            self._repeat = (prefix, number, publication)
+        if self._publish_channel is channel and len(channel.bodies) == 1:
+            self._remember(at[0][self._publish_start : at[1] + 7], number, publication)
         bodies = channel.bodies if len(channel.bodies) == 1 else [b"".join(channel.bodies)]
         channel.drop_content()
         return Publish(publication, bodies)
 
-    def _content_header(
-        self, kind: int, channel: _Channel, payload: bytes, is_in_place: bool
-    ) -> Event | None:
-        if not is_in_place:
-            self._publish_start = -1
+    def _remember(self, prefix: bytes, number: int, publication: Publication) -> None:
+        """Take the fast path for publishes with ``prefix`` from here on.
+
+        A long prefix is not worth it: while one comes in, what is there is compared at every read,
+        and a client that sends single bytes must not make that expensive.
+        """
+        if len(prefix) <= PUBLICATION_CACHE_SIZE_MAX:
+            self._repeat = (prefix, number, publication)
+
+    def _content_header(self, kind: int, channel: _Channel, payload: bytes) -> Event | None:
         expected = f"expected content header for class {CLASS_BASIC}"
         if kind != FRAME_HEADER:
             raise _publish_failed(f"{expected}, got non content header frame instead")

@@ -1,0 +1,1 @@
+"""The domain: vhosts, queues, consumers, channels. No sockets, no SQL, plain synchronous calls."""

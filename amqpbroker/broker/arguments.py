@@ -1,0 +1,279 @@
+"""Arguments of queue.declare and basic.consume: which are valid, and when two sets are the same.
+
+Unknown arguments are ignored (T21); one that belongs to another queue type is refused (FEATURES
+A8.7). Integers are compared by value, not by width (T20). The texts are RabbitMQ's, Erlang terms
+and all, because people search for them (A8.6, T29).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from amqpbroker.errors import precondition_failed
+from amqpbroker.wire.table import KIND_NAMES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from amqpbroker.errors import SoftError
+    from amqpbroker.wire.table import Field, Table
+
+    Check = Callable[[Field, Table], str | None]
+    """Returns what is wrong as RabbitMQ prints it, None if nothing is."""
+
+EXPIRY_MS_MAX: Final = 315_360_000_000
+"""Ten years: the longest TTL, x-expires and expiration."""
+PRIORITY_MAX: Final = 255
+DEFAULT_QUEUE_TYPE: Final = "classic"
+_INTEGERS: Final = frozenset("bBsuIil")
+_CLASSES: Final = dict.fromkeys(_INTEGERS, "int") | {"f": "float", "d": "float"}
+
+
+def _integer(field: Field) -> str | None:
+    if field.kind in _INTEGERS:
+        return None
+    return f'"expected integer, got {KIND_NAMES[field.kind]}"'
+
+
+def _unacceptable(field: Field) -> str:
+    return f"{{unacceptable_type,{KIND_NAMES[field.kind]}}}"
+
+
+def _check_integer(field: Field, _table: Table) -> str | None:
+    return _integer(field)
+
+
+def _check_not_negative(field: Field, _table: Table) -> str | None:
+    wrong = _integer(field)
+    if wrong is None and field.value < 0:
+        return f"{{value_negative,{field.value}}}"
+    return wrong
+
+
+def _check_positive(field: Field, table: Table) -> str | None:
+    wrong = _check_not_negative(field, table)
+    if wrong is None and field.value == 0:
+        return "{value_zero,0}"
+    return wrong
+
+
+def _check_ttl(field: Field, table: Table) -> str | None:
+    return _check_not_negative(field, table) or expiry_error(field.value)
+
+
+def _check_expires(field: Field, table: Table) -> str | None:
+    return _check_positive(field, table) or expiry_error(field.value)
+
+
+def expiry_error(value: int) -> str | None:
+    """Return what is wrong with a time in milliseconds, None if nothing is."""
+    if value < 0:
+        return f"{{value_negative,{value}}}"
+    if value > EXPIRY_MS_MAX:
+        return f"{{value_too_large,{value}}}"
+    return None
+
+
+def _check_priority(field: Field, table: Table) -> str | None:
+    wrong = _check_not_negative(field, table)
+    if wrong is None and field.value > PRIORITY_MAX:
+        return f"{{max_value_exceeded,{field.value}}}"
+    return wrong
+
+
+def _check_bool(field: Field, _table: Table) -> str | None:
+    return None if field.kind == "t" else _unacceptable(field)
+
+
+def _check_text(field: Field, _table: Table) -> str | None:
+    return None if field.kind == "S" else _unacceptable(field)
+
+
+def _check_dead_letter_key(field: Field, table: Table) -> str | None:
+    if field.kind == "S" and "x-dead-letter-exchange" not in table:
+        return "routing_key_but_no_dlx_defined"
+    return _check_text(field, table)
+
+
+def _one_of(values: tuple[bytes, ...], wrong: str) -> Check:
+    def check(field: Field, table: Table) -> str | None:
+        problem = _check_text(field, table)
+        if problem is None and field.value not in values:
+            return wrong.format(_text(field.value))
+        return problem
+
+    return check
+
+
+def _check_version(field: Field, table: Table) -> str | None:
+    wrong = _check_not_negative(field, table)
+    if wrong is None and field.value not in (1, 2):
+        return f"\"unsupported queue version '{field.value}'\""
+    return wrong
+
+
+def _check_max_age(field: Field, table: Table) -> str | None:
+    wrong = _check_text(field, table)
+    if wrong is None and not re.fullmatch(rb"0*[1-9][0-9]*[YMDhms]", field.value):
+        return "invalid_max_age"
+    return wrong
+
+
+_OVERFLOWS: Final = (b"drop-head", b"reject-publish", b"reject-publish-dlx")
+_LOCATORS: Final = (b"client-local", b"random", b"least-leaders", b"balanced")
+_DECLARE: Final[dict[str, Check]] = {
+    "x-expires": _check_expires,
+    "x-message-ttl": _check_ttl,
+    "x-dead-letter-exchange": _check_text,
+    "x-dead-letter-routing-key": _check_dead_letter_key,
+    "x-dead-letter-strategy": _one_of((b"at-most-once", b"at-least-once"), "invalid_dlx_strategy"),
+    "x-max-length": _check_not_negative,
+    "x-max-length-bytes": _check_not_negative,
+    "x-max-in-memory-length": _check_not_negative,
+    "x-max-in-memory-bytes": _check_not_negative,
+    "x-max-priority": _check_priority,
+    "x-overflow": _one_of(_OVERFLOWS, "invalid_overflow"),
+    "x-queue-mode": _one_of((b"default", b"lazy"), "\"unsupported queue mode '{}'\""),
+    "x-queue-version": _check_version,
+    "x-single-active-consumer": _check_bool,
+    "x-quorum-initial-group-size": _check_positive,
+    "x-max-age": _check_max_age,
+    "x-stream-max-segment-size-bytes": _check_not_negative,
+    "x-initial-cluster-size": _check_positive,
+    "x-queue-leader-locator": _one_of(_LOCATORS, "invalid_queue_locator_arg"),
+    "x-delivery-limit": _check_integer,
+}
+_CHECK_TYPE: Final = _one_of((b"classic", b"quorum", b"stream"), "\"unsupported queue type '{}'\"")
+_COMMON: Final = ("x-max-length-bytes", "x-queue-type", "x-queue-leader-locator")
+KNOWN: Final[dict[str, frozenset[str]]] = {
+    "classic": frozenset(
+        {
+            *("x-expires", "x-message-ttl", "x-dead-letter-exchange", "x-dead-letter-routing-key"),
+            *("x-max-length", "x-max-length-bytes", "x-max-priority", "x-overflow"),
+            *("x-queue-mode", "x-queue-version", "x-single-active-consumer", "x-queue-type"),
+            "x-queue-master-locator",
+        }
+    ),
+    "quorum": frozenset(
+        {
+            *("x-dead-letter-exchange", "x-dead-letter-routing-key", "x-dead-letter-strategy"),
+            *("x-expires", "x-max-length", "x-max-in-memory-length", "x-max-in-memory-bytes"),
+            *("x-overflow", "x-single-active-consumer", "x-quorum-initial-group-size"),
+            *("x-delivery-limit", "x-message-ttl", *_COMMON),
+        }
+    ),
+    "stream": frozenset(
+        {"x-max-age", "x-stream-max-segment-size-bytes", "x-initial-cluster-size", *_COMMON}
+    ),
+}
+"""Queue type → the arguments that it knows and compares."""
+_KNOWN_TO_ANY: Final = frozenset().union(*KNOWN.values())
+_CONSUME: Final[dict[str, Check]] = {
+    "x-priority": _check_integer,
+    "x-cancel-on-ha-failover": _check_bool,
+}
+
+
+def _text(value: bytes) -> str:
+    return value.decode("utf-8", "replace")
+
+
+def _refuse(name: str, where: str, wrong: str) -> SoftError:
+    return precondition_failed(f"invalid arg '{name}' for {where}: {wrong}")
+
+
+def queue_type(table: Table) -> str:
+    """Return the queue type that arguments ask for."""
+    field = table.get("x-queue-type")
+    return DEFAULT_QUEUE_TYPE if field is None else _text(field.value)
+
+
+def check_declare(table: Table, where: str) -> None:
+    """Check the arguments of a new queue; ``where`` is its description.
+
+    Raises :class:`~amqpbroker.errors.SoftError` 406.
+    """
+    _check(table, where, {"x-queue-type": _CHECK_TYPE})
+    kind = queue_type(table)
+    known = KNOWN[kind]
+    _check(table, where, {name: check for name, check in _DECLARE.items() if name in known})
+    for name in table:
+        if name in _KNOWN_TO_ANY and name not in known:
+            text = f"invalid arg '{name}' for {where} of queue type rabbit_{kind}_queue"
+            raise precondition_failed(text)
+
+
+def check_consume(table: Table, where: str) -> None:
+    """Check the arguments of a new consumer of a classic queue.
+
+    Raises :class:`~amqpbroker.errors.SoftError` 406.
+    """
+    _check(table, where, _CONSUME)
+    if "x-stream-offset" in table:
+        text = f"invalid arg 'x-stream-offset' for {where} of queue type rabbit_classic_queue"
+        raise precondition_failed(text)
+
+
+def _check(table: Table, where: str, checks: Mapping[str, Check]) -> None:
+    for name, check in checks.items():
+        field = table.get(name)
+        wrong = None if field is None else check(field, table)
+        if wrong is not None:
+            raise _refuse(name, where, wrong)
+
+
+def check_same(name: str, where: str, current: object, received: object) -> None:
+    """Compare a property or a bare argument value of a redeclare.
+
+    Raises :class:`~amqpbroker.errors.SoftError` 406 (FEATURES A3.1, A4.1).
+    """
+    if current != received:
+        text = f"received {_bare(received)} but current is {_bare(current)}"
+        raise precondition_failed(f"inequivalent arg '{name}' for {where}: {text}")
+
+
+def check_same_arguments(
+    names: frozenset[str],
+    where: str,
+    current: Mapping[str, tuple[str, Any]],
+    received: Mapping[str, tuple[str, Any]],
+) -> None:
+    """Compare those of the arguments that count.
+
+    Raises :class:`~amqpbroker.errors.SoftError` 406.
+    """
+    for name in sorted(names):
+        old, new = current.get(name), received.get(name)
+        if old is not None and new is not None:
+            if _class(old) != _class(new) or old[1] != new[1]:
+                text = f"received {_bare(new[1])} but current is {_bare(old[1])}"
+                raise precondition_failed(f"inequivalent arg '{name}' for {where}: {text}")
+        elif old != new and not _is_default_type(name, old or new):
+            text = f"received {_typed(new)} but current is {_typed(old)}"
+            raise precondition_failed(f"inequivalent arg '{name}' for {where}: {text}")
+
+
+def _class(field: tuple[str, Any]) -> str:
+    return _CLASSES.get(field[0], field[0])
+
+
+def _is_default_type(name: str, field: tuple[str, Any] | None) -> bool:
+    return name == "x-queue-type" and field is not None and field[1] == b"classic"
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return _text(value) if isinstance(value, bytes) else str(value)
+
+
+def _bare(value: object) -> str:
+    return f"'{_plain(value)}'"
+
+
+def _typed(field: tuple[str, Any] | None) -> str:
+    if field is None:
+        return "none"
+    kind, value = field
+    return f"the value '{_plain(value)}' of type '{KIND_NAMES[kind]}'"

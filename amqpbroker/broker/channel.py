@@ -1,0 +1,231 @@
+"""An open channel: its consumers, what it has on loan, and its mode (plain, confirm, transaction).
+
+Everything a client settles goes through ``take`` (which deliveries a tag means) and then ``ack``,
+``requeue`` or ``drop``; each ends by waking the consumers that have room again and pumping their
+queues.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from amqpbroker.broker.names import described
+from amqpbroker.errors import not_found, precondition_failed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from amqpbroker.broker.confirms import Confirms
+    from amqpbroker.broker.consumer import Consumer
+    from amqpbroker.broker.direct_reply_to import ReplyConsumer
+    from amqpbroker.broker.message import Delivery, Message
+    from amqpbroker.broker.queue import Queue
+    from amqpbroker.broker.session import Session
+    from amqpbroker.broker.transaction import Transaction
+    from amqpbroker.broker.vhost import VHost
+    from amqpbroker.wire.content import Publication
+
+
+class Channel:
+    """One channel of a session."""
+
+    __slots__ = (
+        "_left",
+        "confirms",
+        "consumers",
+        "last_queue_name",
+        "last_tag",
+        "number",
+        "prefetch_count",
+        "prefetch_count_global",
+        "reply_consumer",
+        "session",
+        "transaction",
+        "unsettled",
+        "unsettled_count",
+        "vhost",
+    )
+
+    def __init__(self, session: Session, vhost: VHost, number: int) -> None:
+        self.session = session
+        self.vhost = vhost
+        self.number = number
+        self.consumers: dict[str, Consumer] = {}
+        self.unsettled: dict[int, Delivery] = {}
+        """Delivery tag → delivery, in the order of tags."""
+        self.unsettled_count = 0
+        """Unsettled deliveries to consumers, which the global prefetch limits; not those of get."""
+        self.last_tag = 0
+        self.prefetch_count = 0
+        """For consumers to come (basic.qos global=false)."""
+        self.prefetch_count_global = 0
+        """For all consumers together (basic.qos global=true); 0 = none."""
+        self.last_queue_name: str | None = None
+        """What an empty queue name means (FEATURES A4.3)."""
+        self.confirms: Confirms | None = None
+        self.transaction: Transaction | None = None
+        self.reply_consumer: ReplyConsumer | None = None
+        self._left: dict[Queue, None] = {}
+
+    # deliver
+
+    def deliver(self, consumer: Consumer, message: Message, redelivered: bool) -> int:
+        """Write one delivery; return its tag."""
+        self.last_tag = tag = self.last_tag + 1
+        session = self.session
+        session.wire.write(
+            consumer.encoder.deliver(tag, redelivered, message.publication, message.body)
+        )
+        session.touch()
+        return tag
+
+    def deliver_run(
+        self, consumer: Consumer, publication: Publication, bodies: Sequence[bytes], size: int
+    ) -> int:
+        """Write first deliveries of ``size`` bytes each; return the first tag."""
+        first = self.last_tag + 1
+        self.last_tag += len(bodies)
+        session = self.session
+        wire = session.wire
+        consumer.encoder.deliver_run(wire.outgoing, first, publication, bodies)
+        wire.outgoing_size += size * len(bodies)
+        session.touch()
+        return first
+
+    def lend(self, loans: Sequence[Delivery]) -> None:
+        """Remember deliveries of one queue to one consumer (or get) until they are settled."""
+        count = len(loans)
+        unsettled = self.unsettled
+        for delivery in loans:
+            unsettled[delivery.tag] = delivery
+        loans[0].queue.unsettled_count += count
+        consumer = loans[0].consumer
+        if consumer is not None:
+            self.unsettled_count += count
+            consumer.unsettled_count += count
+
+    # settle
+
+    def take(self, tag: int, multiple: bool) -> list[Delivery]:
+        """Remove and return the deliveries that a tag means (FEATURES A6.8).
+
+        Raises :class:`~amqpbroker.errors.SoftError` 406 for a tag that is not outstanding; tag 0
+        with ``multiple`` means all there are, if any.
+        """
+        unsettled = self.unsettled
+        if multiple and tag == 0:
+            deliveries = list(unsettled.values())
+            unsettled.clear()
+            return deliveries
+        if tag not in unsettled:
+            raise precondition_failed(f"unknown delivery tag {tag}")
+        if not multiple:
+            return [unsettled.pop(tag)]
+        tags = []
+        for outstanding in unsettled:
+            tags.append(outstanding)
+            if outstanding == tag:
+                break
+        return [unsettled.pop(outstanding) for outstanding in tags]
+
+    def take_run(self, tags: Iterable[int]) -> list[Delivery]:
+        """Remove and return the deliveries of single tags.
+
+        Raises :class:`~amqpbroker.errors.SoftError` 406 at the first one that is not outstanding;
+        those before it are settled, as if they had come one by one.
+        """
+        pop = self.unsettled.pop
+        deliveries: list[Delivery] = []
+        try:
+            for tag in tags:
+                deliveries.append(pop(tag))
+        except KeyError:
+            self.ack(deliveries)
+            raise precondition_failed(f"unknown delivery tag {tag}") from None
+        return deliveries
+
+    def ack(self, deliveries: Sequence[Delivery]) -> None:
+        """Forget messages that are done."""
+        for delivery in deliveries:
+            delivery.queue.unsettled_count -= 1
+        self._free(deliveries)
+
+    def drop(self, deliveries: Sequence[Delivery]) -> None:
+        """Give up messages that were rejected for good."""
+        self.ack(deliveries)
+
+    def requeue(self, deliveries: Sequence[Delivery]) -> None:
+        """Put messages back in their places."""
+        queues: dict[Queue, list[Delivery]] = {}
+        for delivery in deliveries:
+            queues.setdefault(delivery.queue, []).append(delivery)
+        for queue, returned in queues.items():
+            queue.requeue(returned)
+        self._free(deliveries)
+        for queue in queues:
+            queue.pump()
+
+    def _free(self, deliveries: Sequence[Delivery]) -> None:
+        """Give consumers back the room that deliveries took, and let them go on."""
+        consumers: dict[Consumer, int] = {}
+        for delivery in deliveries:
+            consumer = delivery.consumer
+            if consumer is not None:
+                consumers[consumer] = consumers.get(consumer, 0) + 1
+        for consumer, count in consumers.items():
+            consumer.unsettled_count -= count
+            self.unsettled_count -= count
+        self.unblock(self.consumers.values() if self.prefetch_count_global else consumers)
+
+    def unblock(self, consumers: Iterable[Consumer]) -> None:
+        """Let those of ``consumers`` that have room again go on."""
+        for consumer in list(consumers):
+            if consumer.is_blocked and consumer.queue.consumers.unblock(consumer):
+                consumer.queue.pump()
+
+    # names
+
+    def queue_name(self, name: str) -> str:
+        """Return ``name``, or for an empty one the queue declared last on this channel.
+
+        Raises :class:`~amqpbroker.errors.SoftError` 404 if there is none (FEATURES A4.3).
+        """
+        if name:
+            return name
+        if self.last_queue_name is None:
+            raise not_found("no previously declared queue")
+        return self.last_queue_name
+
+    def described(self, kind: str, name: str) -> str:
+        """Return how error texts name a resource of this vhost."""
+        return described(kind, name, self.vhost.name)
+
+    # close
+
+    def leave(self) -> None:
+        """Take all consumers from their queues, so that nothing more is delivered here."""
+        for consumer in self.consumers.values():
+            consumer.queue.remove_consumer(consumer)
+            self._left[consumer.queue] = None
+        self.consumers.clear()
+
+    def close(self) -> None:
+        """Give everything back: consumers leave, deliveries are requeued, a transaction is void."""
+        self.leave()
+        if self.reply_consumer is not None:
+            self.reply_consumer.close()
+            self.reply_consumer = None
+        if self.transaction is not None:
+            self.transaction.rollback()
+            self.transaction = None
+        if self.confirms is not None:
+            self.confirms.close()
+            self.confirms = None
+        deliveries = list(self.unsettled.values())
+        self.unsettled.clear()
+        self.requeue(deliveries)
+        for queue in self._left:
+            queue.pump()
+            if queue.is_abandoned and not queue.is_deleted:
+                self.vhost.delete_queue(queue)
+        self._left.clear()

@@ -1,0 +1,161 @@
+"""A consumer, and the turn-taking of the consumers of a queue.
+
+A queue asks for the next consumer that can take a message: of those with the highest priority, in
+turn (FEATURES A6.4, A6.14). One that cannot (its prefetch is used up, its connection's buffer is
+full) leaves the turn-taking until something frees it, so that the cost of a delivery does not grow
+with the number of blocked consumers.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from amqpbroker.wire.content import DeliverEncoder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from amqpbroker.broker.channel import Channel
+    from amqpbroker.broker.queue import Queue
+    from amqpbroker.wire.table import Table
+
+UNLIMITED: Final = 1 << 62
+
+
+class Consumer:
+    """A subscription of a channel to a queue."""
+
+    __slots__ = (
+        "arguments",
+        "channel",
+        "encoder",
+        "is_blocked",
+        "is_exclusive",
+        "no_ack",
+        "prefetch_count",
+        "priority",
+        "queue",
+        "tag",
+        "unsettled_count",
+    )
+
+    def __init__(
+        self,
+        channel: Channel,
+        queue: Queue,
+        tag: str,
+        *,
+        no_ack: bool,
+        is_exclusive: bool,
+        arguments: Table,
+    ) -> None:
+        self.channel = channel
+        self.queue = queue
+        self.tag = tag
+        self.no_ack = no_ack
+        self.is_exclusive = is_exclusive
+        self.arguments = arguments
+        self.priority = int(arguments["x-priority"].value) if "x-priority" in arguments else 0
+        self.prefetch_count = 0 if no_ack else channel.prefetch_count
+        """Limit of unsettled deliveries, 0 = none; as basic.qos had set before (FEATURES A6.5)."""
+        self.unsettled_count = 0
+        self.is_blocked = False
+        wire = channel.session.wire
+        self.encoder = DeliverEncoder(channel.number, tag, wire.frame_size_max)
+
+    def room(self) -> int:
+        """Return how many messages it can take now."""
+        channel = self.channel
+        session = channel.session
+        if session.is_full:
+            session.stalled_queues.add(self.queue)
+            return 0
+        room = UNLIMITED
+        if self.prefetch_count:
+            room = self.prefetch_count - self.unsettled_count
+        if channel.prefetch_count_global:
+            room = min(room, channel.prefetch_count_global - channel.unsettled_count)
+        return room
+
+
+class Consumers:
+    """The consumers of one queue."""
+
+    __slots__ = ("_all", "_turns", "is_single_active")
+
+    def __init__(self, *, is_single_active: bool) -> None:
+        self.is_single_active = is_single_active
+        self._all: dict[Consumer, None] = {}
+        self._turns: dict[int, deque[Consumer]] = {}
+        """Priority, highest first → unblocked consumers, the next one first."""
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def __iter__(self) -> Iterator[Consumer]:
+        return iter(self._all)
+
+    @property
+    def active(self) -> Consumer | None:
+        """The single active consumer, which is the one that has been here longest (A6.15)."""
+        return next(iter(self._all), None)
+
+    def is_active(self, consumer: Consumer) -> bool:
+        """Return whether a consumer takes part in deliveries."""
+        return not self.is_single_active or consumer is self.active
+
+    def add(self, consumer: Consumer) -> None:
+        """Add a consumer, last in its priority's turn."""
+        self._all[consumer] = None
+        if self.is_active(consumer):
+            self._take_turns(consumer)
+
+    def remove(self, consumer: Consumer) -> None:
+        """Remove a consumer; the next in line becomes the single active one."""
+        was_active = self.is_active(consumer)
+        del self._all[consumer]
+        if was_active and not consumer.is_blocked:
+            turns = self._turns[consumer.priority]
+            turns.remove(consumer)
+            if not turns:
+                del self._turns[consumer.priority]
+        if self.is_single_active and was_active and self.active is not None:
+            self._take_turns(self.active)
+
+    def unblock(self, consumer: Consumer) -> bool:
+        """Let a blocked consumer take its turn again if it has room; return whether it does."""
+        if not consumer.is_blocked or consumer not in self._all or consumer.room() <= 0:
+            return False
+        self._take_turns(consumer)
+        return True
+
+    def next(self) -> tuple[Consumer, int] | None:
+        """Return whose turn it is and how many messages it may take in one go, None if nobody's.
+
+        More than one in a go only if nobody else of its priority waits for a turn.
+        """
+        while self._turns:
+            priority, turns = next(iter(self._turns.items()))
+            consumer = turns[0]
+            room = consumer.room()
+            if room > 0:
+                if len(turns) == 1:
+                    return consumer, room
+                turns.rotate(-1)
+                return consumer, 1
+            turns.popleft()
+            consumer.is_blocked = True
+            if not turns:
+                del self._turns[priority]
+        return None
+
+    def _take_turns(self, consumer: Consumer) -> None:
+        consumer.is_blocked = False
+        turns = self._turns.get(consumer.priority)
+        if turns is not None:
+            turns.append(consumer)
+            return
+        self._turns[consumer.priority] = deque((consumer,))
+        if len(self._turns) > 1:
+            self._turns = dict(sorted(self._turns.items(), key=lambda item: -item[0]))

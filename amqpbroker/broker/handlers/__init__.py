@@ -1,0 +1,55 @@
+"""What each event does: one plain function per event type, looked up by the type.
+
+A handler may return an awaitable where it must wait (a slow password check); the connection
+handles nothing else meanwhile, so order is kept. Handlers raise ``SoftError`` and ``HardError``;
+the session turns them into closes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from amqpbroker.broker.handlers import basic, channel, connection, exchange, publish, queue, settle
+from amqpbroker.errors import SoftError, command_invalid
+from amqpbroker.wire.methods import ChannelOpen
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from amqpbroker.broker.session import Session
+    from amqpbroker.wire.events import Event
+
+CONNECTION_HANDLERS: dict[type, Callable[..., Awaitable[None] | None]] = connection.HANDLERS
+"""On channel 0: called with session and event."""
+
+CHANNEL_HANDLERS: dict[type, Callable[[Any, Any], None]] = {
+    **basic.HANDLERS,
+    **channel.HANDLERS,
+    **exchange.HANDLERS,
+    **publish.HANDLERS,
+    **queue.HANDLERS,
+    **settle.HANDLERS,
+}
+"""On an open channel: called with channel and event."""
+
+
+def handle(session: Session, number: int, event: Event) -> Awaitable[None] | None:
+    """Act on an event.
+
+    Raises :class:`~amqpbroker.errors.AmqpError`.
+    """
+    if number == 0:
+        return CONNECTION_HANDLERS[type(event)](session, event)
+    opened = session.channels.get(number)
+    if opened is not None:
+        handler = CHANNEL_HANDLERS.get(type(event))
+        if handler is None:
+            raise event if isinstance(event, SoftError) else command_invalid(_unexpected(event))
+        handler(opened, event)
+    elif type(event) is ChannelOpen:
+        channel.open_channel(session, number)
+    return None
+
+
+def _unexpected(event: object) -> str:
+    return f"a client may not send {getattr(event, 'method_name', type(event).__name__)}"

@@ -1,0 +1,167 @@
+"""Class basic: qos, consume, cancel, get, recover (FEATURES A6)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from amqpbroker.broker.arguments import check_consume
+from amqpbroker.broker.consumer import Consumer
+from amqpbroker.broker.direct_reply_to import ReplyConsumer
+from amqpbroker.broker.message import Delivery
+from amqpbroker.broker.names import REPLY_TO, generate
+from amqpbroker.errors import access_refused, not_allowed, not_implemented, precondition_failed
+from amqpbroker.wire.content import content
+from amqpbroker.wire.methods import (
+    BasicCancel,
+    BasicCancelOk,
+    BasicConsume,
+    BasicConsumeOk,
+    BasicGet,
+    BasicGetEmpty,
+    BasicGetOk,
+    BasicQos,
+    BasicQosOk,
+    BasicRecover,
+    BasicRecoverAsync,
+    BasicRecoverOk,
+)
+
+if TYPE_CHECKING:
+    from amqpbroker.broker.channel import Channel
+    from amqpbroker.broker.queue import Queue
+
+
+def qos(channel: Channel, event: BasicQos) -> None:
+    """Limit unsettled deliveries: of consumers to come, or of all together (A6.5, A6.6).
+
+    Raises :class:`~amqpbroker.errors.HardError` 540 for a limit in bytes.
+    """
+    if event.prefetch_size:
+        raise not_implemented(f"prefetch_size!=0 ({event.prefetch_size})")
+    if event.is_global:
+        channel.prefetch_count_global = event.prefetch_count
+    else:
+        channel.prefetch_count = event.prefetch_count
+        channel.prefetch_count_global = 0
+    channel.session.send(channel.number, BasicQosOk())
+    channel.unblock(channel.consumers.values())
+
+
+def consume(channel: Channel, event: BasicConsume) -> None:
+    """Start a consumer (FEATURES A6.1, A6.2).
+
+    Raises :class:`~amqpbroker.errors.AmqpError`: 403 in exclusive use, 404, 405, 406 bad
+    arguments, 530 for a tag in use.
+    """
+    name = channel.queue_name(event.queue)
+    tag = event.consumer_tag
+    if tag in channel.consumers:
+        raise not_allowed(f"attempt to reuse consumer tag '{tag}'")
+    if not tag:
+        tag = generate("amq.ctag")
+    if name == REPLY_TO:
+        _consume_replies(channel, event, tag)
+        return
+    channel.session.check("queue", name, "read")
+    queue = channel.vhost.queue(name, channel.session)
+    check_consume(event.arguments, channel.described("queue", name))
+    _check_exclusive(channel, queue, event.exclusive)
+    consumer = Consumer(
+        channel,
+        queue,
+        tag,
+        no_ack=event.no_ack,
+        is_exclusive=event.exclusive,
+        arguments=event.arguments,
+    )
+    channel.consumers[tag] = consumer
+    queue.add_consumer(consumer)
+    if not event.nowait:
+        channel.session.send(channel.number, BasicConsumeOk(tag))
+    queue.pump()
+
+
+def _check_exclusive(channel: Channel, queue: Queue, is_exclusive: bool) -> None:
+    is_taken = queue.exclusive_consumer is not None
+    if is_exclusive:
+        is_taken = is_taken or len(queue.consumers) > 0 or queue.consumers.is_single_active
+    if is_taken:
+        raise access_refused(f"{channel.described('queue', queue.name)} in exclusive use")
+
+
+def _consume_replies(channel: Channel, event: BasicConsume, tag: str) -> None:
+    if not event.no_ack:
+        raise precondition_failed("reply consumer cannot acknowledge")
+    if channel.reply_consumer is not None:
+        raise precondition_failed("reply consumer already set")
+    channel.reply_consumer = ReplyConsumer(channel, tag, channel.session.broker.reply_consumers)
+    if not event.nowait:
+        channel.session.send(channel.number, BasicConsumeOk(tag))
+
+
+def cancel(channel: Channel, event: BasicCancel) -> None:
+    """End a consumer; its unsettled deliveries stay with the channel (FEATURES A6.12)."""
+    tag = event.consumer_tag
+    consumer = channel.consumers.pop(tag, None)
+    if channel.reply_consumer is not None and channel.reply_consumer.tag == tag:
+        channel.reply_consumer.close()
+        channel.reply_consumer = None
+    if consumer is not None:
+        consumer.queue.remove_consumer(consumer)
+    if not event.nowait:
+        channel.session.send(channel.number, BasicCancelOk(tag))
+    if consumer is not None:
+        consumer.queue.pump()
+        if consumer.queue.is_abandoned:
+            channel.vhost.delete_queue(consumer.queue)
+
+
+def get(channel: Channel, event: BasicGet) -> None:
+    """Fetch one message (FEATURES A6.10).
+
+    Raises :class:`~amqpbroker.errors.SoftError` 403, 404 or 405.
+    """
+    name = channel.queue_name(event.queue)
+    session = channel.session
+    session.check("queue", name, "read")
+    queue = channel.vhost.queue(name, session)
+    ready = queue.get()
+    if ready is None:
+        session.send(channel.number, BasicGetEmpty())
+        return
+    channel.last_tag = tag = channel.last_tag + 1
+    publication, body = ready.message.publication, ready.message.body
+    if not event.no_ack:
+        channel.lend([Delivery(tag, queue, ready.position, ready.message, None)])
+    method = BasicGetOk(
+        tag, ready.redelivered, publication.exchange, publication.routing_key, len(queue.ready)
+    )
+    size = session.wire.frame_size_max
+    session.wire.write(content(channel.number, method, publication, body, size))
+    session.touch()
+
+
+def recover_async(channel: Channel, event: BasicRecoverAsync | BasicRecover) -> None:
+    """Requeue everything unsettled (FEATURES A6.11).
+
+    Raises :class:`~amqpbroker.errors.HardError` 540 for requeue=false.
+    """
+    if not event.requeue:
+        raise not_implemented("requeue=false")
+    channel.requeue(channel.take(0, multiple=True))
+
+
+def recover(channel: Channel, event: BasicRecover) -> None:
+    """The same with an answer."""
+    recover_async(channel, event)
+    channel.session.send(channel.number, BasicRecoverOk())
+
+
+HANDLERS: Final[dict[type, Any]] = {
+    BasicQos: qos,
+    BasicConsume: consume,
+    BasicCancel: cancel,
+    BasicGet: get,
+    BasicRecover: recover,
+    BasicRecoverAsync: recover_async,
+}

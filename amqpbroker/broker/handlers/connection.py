@@ -1,0 +1,211 @@
+"""Class connection: the handshake, closing (FEATURES A1)."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, Final
+
+from anyio import to_thread
+
+from amqpbroker.auth.exceptions import AuthenticationFailed
+from amqpbroker.auth.permissions import check_vhost
+from amqpbroker.auth.sasl.authenticator import Authenticator
+from amqpbroker.auth.sasl.mechanism import Challenge
+from amqpbroker.errors import not_allowed
+from amqpbroker.wire.constants import FRAME_SIZE_MIN
+from amqpbroker.wire.events import ProtocolHeader
+from amqpbroker.wire.methods import (
+    ConnectionClose,
+    ConnectionCloseOk,
+    ConnectionOpen,
+    ConnectionOpenOk,
+    ConnectionSecure,
+    ConnectionSecureOk,
+    ConnectionStart,
+    ConnectionStartOk,
+    ConnectionTune,
+    ConnectionTuneOk,
+    ConnectionUpdateSecret,
+    ConnectionUpdateSecretOk,
+)
+from amqpbroker.wire.table import Field, Table
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from amqpbroker.auth.principal import Principal
+    from amqpbroker.broker.session import Session
+
+logger = logging.getLogger("amqpbroker.connection")
+
+CAPABILITIES: Final = (
+    "publisher_confirms",
+    "exchange_exchange_bindings",
+    "basic.nack",
+    "consumer_cancel_notify",
+    "connection.blocked",
+    "consumer_priorities",
+    "authentication_failure_close",
+    "per_consumer_qos",
+    "direct_reply_to",
+)
+"""What clients look for before they use it (FEATURES A1.3, T7)."""
+
+
+def server_properties(session: Session) -> Table:
+    """Return what connection.start says of this broker (FEATURES A1.2, A1.4)."""
+    config = session.broker.config
+    texts = {
+        "product": config.product,
+        "version": config.version,
+        "platform": "Python",
+        "copyright": "The amqpbroker authors",
+        "information": "amqpbroker, licensed under Apache-2.0",
+        "cluster_name": config.cluster_name,
+    }
+    properties: Table = {name: Field("S", text.encode()) for name, text in texts.items()}
+    flags = {name: Field("t", True) for name in CAPABILITIES}
+    properties["capabilities"] = Field("F", flags)
+    return properties
+
+
+def start(session: Session, _event: ProtocolHeader) -> None:
+    """Offer mechanisms and tell who we are."""
+    authenticator = Authenticator(session.broker.users, session.peer)
+    session.authenticator = authenticator
+    mechanisms = " ".join(authenticator.mechanism_names).encode()
+    session.send(0, ConnectionStart(0, 9, server_properties(session), mechanisms, b"en_US"))
+
+
+def start_ok(session: Session, event: ConnectionStartOk) -> Awaitable[None] | None:
+    """Take the client's properties and its first SASL response."""
+    session.client_properties = event.client_properties
+    capabilities = event.client_properties.get("capabilities")
+    if capabilities is not None and capabilities.kind == "F":
+        session.capabilities = frozenset(
+            name for name, field in capabilities.value.items() if field == ("t", True)
+        )
+    session.mechanism = event.mechanism
+    authenticator = session.authenticator
+    assert authenticator is not None
+    if authenticator.takes_long(event.response, event.mechanism):
+        return _in_thread(session, authenticator.start, event.mechanism, event.response)
+    _at_once(session, authenticator.start, event.mechanism, event.response)
+    return None
+
+
+def secure_ok(session: Session, event: ConnectionSecureOk) -> Awaitable[None] | None:
+    """Take the answer to a challenge (FEATURES A1.6)."""
+    authenticator = session.authenticator
+    assert authenticator is not None
+    if authenticator.takes_long(event.response):
+        return _in_thread(session, authenticator.respond, event.response)
+    _at_once(session, authenticator.respond, event.response)
+    return None
+
+
+async def _in_thread(session: Session, step: Any, *arguments: Any) -> None:
+    try:
+        outcome = await to_thread.run_sync(step, *arguments)
+    except AuthenticationFailed as error:
+        _refuse(session, error)
+    else:
+        _go_on(session, outcome)
+
+
+def _at_once(session: Session, step: Any, *arguments: Any) -> None:
+    try:
+        outcome = step(*arguments)
+    except AuthenticationFailed as error:
+        _refuse(session, error)
+    else:
+        _go_on(session, outcome)
+
+
+def _go_on(session: Session, outcome: Principal | Challenge) -> None:
+    if isinstance(outcome, Challenge):
+        session.send(0, ConnectionSecure(outcome.data))
+        return
+    session.principal = outcome
+    config = session.broker.config
+    session.send(0, ConnectionTune(config.channel_max, config.frame_max, config.heartbeat_s))
+
+
+def _refuse(session: Session, error: AuthenticationFailed) -> None:
+    """Close with 403 if the client understands it, else without a word (FEATURES A1.7)."""
+    logger.warning("%s: login refused, %s", session.name, error)
+    if "authentication_failure_close" not in session.capabilities:
+        session.finish()
+        return
+    text = (
+        "ACCESS_REFUSED - Login was refused using authentication mechanism "
+        f"{session.mechanism}. For details see the broker logfile."
+    )
+    session.send(0, ConnectionClose(403, text))
+
+
+def tune_ok(session: Session, event: ConnectionTuneOk) -> None:
+    """Take the client's limits (FEATURES A1.9).
+
+    Raises :class:`~amqpbroker.errors.HardError` 530 for limits that are none, or too small.
+    """
+    config = session.broker.config
+    _check_negotiated("frame_max", event.frame_max, FRAME_SIZE_MIN, config.frame_max)
+    _check_negotiated("channel_max", event.channel_max, 1, config.channel_max)
+    session.wire.tuned(event.channel_max, event.frame_max)
+    session.heartbeat_s = event.heartbeat
+
+
+def _check_negotiated(name: str, value: int, low: int, high: int) -> None:
+    if value != 0 and value < low:
+        detail, bound, limit = "", "lower than the minimum", low
+    elif value == 0 or value > high:
+        detail = " (no limit)" if value == 0 and name == "channel_max" else ""
+        bound, limit = "higher than the maximum", high
+    else:
+        return
+    raise not_allowed(f"negotiated {name} = {value}{detail} is {bound} allowed value ({limit})")
+
+
+def open_vhost(session: Session, event: ConnectionOpen) -> None:
+    """Enter a vhost (FEATURES A1.12).
+
+    Raises :class:`~amqpbroker.errors.HardError` 530.
+    """
+    broker = session.broker
+    name = event.virtual_host
+    vhost = broker.vhosts.get(name)
+    assert session.principal is not None
+    check_vhost(broker.users, session.principal.username, name, exists=vhost is not None)
+    session.vhost = vhost
+    session.send(0, ConnectionOpenOk())
+    logger.info("%s: user '%s' opened vhost '%s'", session.name, session.principal.username, name)
+
+
+def close(session: Session, _event: ConnectionClose) -> None:
+    """Clean up, then confirm, then hang up (FEATURES A1.13)."""
+    session.close()
+    session.send(0, ConnectionCloseOk())
+    session.finish()
+
+
+def close_ok(session: Session, _event: ConnectionCloseOk) -> None:
+    """The client knows that it was closed: hang up."""
+    session.finish()
+
+
+def update_secret(session: Session, _event: ConnectionUpdateSecret) -> None:
+    """Accept a new secret: passwords are checked at login only (FEATURES A1.14)."""
+    session.send(0, ConnectionUpdateSecretOk())
+
+
+HANDLERS: Final[dict[type, Any]] = {
+    ProtocolHeader: start,
+    ConnectionStartOk: start_ok,
+    ConnectionSecureOk: secure_ok,
+    ConnectionTuneOk: tune_ok,
+    ConnectionOpen: open_vhost,
+    ConnectionClose: close,
+    ConnectionCloseOk: close_ok,
+    ConnectionUpdateSecret: update_secret,
+}

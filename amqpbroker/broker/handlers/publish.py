@@ -1,0 +1,119 @@
+"""Basic.publish (FEATURES A5): check, route, enqueue. The hot path."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from amqpbroker.auth.permissions import check_topic, check_user_id
+from amqpbroker.broker.arguments import expiry_error
+from amqpbroker.broker.message import Message
+from amqpbroker.broker.names import REPLY_TO, REPLY_TO_PREFIX
+from amqpbroker.broker.router import Route, find_queues, find_queues_once, is_stable
+from amqpbroker.errors import access_refused, not_implemented, precondition_failed
+from amqpbroker.routing.types.topic_exchange import TopicExchange
+from amqpbroker.wire.events import Publish
+
+if TYPE_CHECKING:
+    from amqpbroker.broker.channel import Channel
+    from amqpbroker.broker.direct_reply_to import ReplyConsumer
+    from amqpbroker.routing.exchange import Exchange
+    from amqpbroker.wire.content import Publication
+
+_LEADING_INTEGER: Final = re.compile(r"[+-]?[0-9]+")
+
+
+def publish(channel: Channel, event: Publish) -> None:
+    """Take one or more messages that share a publication.
+
+    Raises :class:`~amqpbroker.errors.AmqpError`: 403, 404, 406, or 540 for ``immediate``.
+    """
+    publication = event.publication
+    bodies = event.bodies
+    if publication.routed_at is channel.vhost.epoch:
+        _accept(channel, publication.routes, bodies)
+        return
+    exchange = _check(channel, publication)
+    seen = _rewritten(channel, publication)
+    if not is_stable(channel.vhost, exchange):
+        for body in bodies:
+            message = Message(publication, body)
+            queues = find_queues_once(channel.vhost, exchange, message)
+            _accept(channel, Route(seen, queues), [body])
+        return
+    route = Route(seen, find_queues(channel.vhost, exchange, publication), _replies(channel, seen))
+    if route.reply_consumer is None and publication.properties.get("reply_to") != REPLY_TO:
+        publication.routes = route
+        publication.routed_at = channel.vhost.epoch
+    _accept(channel, route, bodies)
+
+
+def _accept(channel: Channel, route: Route, bodies: list[bytes]) -> None:
+    if channel.transaction is not None:
+        channel.transaction.publish(route, bodies)
+        return
+    route.publish(channel, bodies)
+    if channel.confirms is not None:
+        channel.confirms.publish(len(bodies))
+
+
+def _check(channel: Channel, publication: Publication) -> Exchange:
+    """Check a publish in RabbitMQ's order; return its exchange."""
+    if publication.immediate:
+        raise not_implemented("immediate=true")
+    session = channel.session
+    name = publication.exchange
+    session.check("exchange", name, "write")
+    exchange = channel.vhost.exchange(name)
+    if exchange.is_internal:
+        raise access_refused(f"cannot publish to internal {channel.described('exchange', name)}")
+    principal = session.principal
+    assert principal is not None
+    properties = publication.properties
+    if properties.get("reply_to") == REPLY_TO and channel.reply_consumer is None:
+        raise precondition_failed("fast reply consumer does not exist")
+    check_user_id(principal, properties.get("user_id"))
+    _check_expiration(properties.get("expiration"))
+    if isinstance(exchange, TopicExchange):
+        for key in (publication.routing_key, *publication.extra_keys):
+            check_topic(
+                session.broker.users, principal.username, channel.vhost.name, name, key, "write"
+            )
+    return exchange
+
+
+def _check_expiration(expiration: str | None) -> None:
+    """Refuse an expiration that is not a time in ms (FEATURES A5.8); worded as RabbitMQ does."""
+    if expiration is None:
+        return
+    number = _LEADING_INTEGER.match(expiration)
+    if number is None:
+        wrong: str | None = "no_integer"
+    elif number.end() < len(expiration):
+        wrong = f'{{leftover_string,"{expiration[number.end() :]}"}}'
+    else:
+        wrong = expiry_error(int(expiration))
+    if wrong is not None:
+        raise precondition_failed(f"invalid expiration '{expiration}': {wrong}")
+
+
+def _rewritten(channel: Channel, publication: Publication) -> Publication:
+    """Return what consumers see: no BCC, and a reply_to that leads back (A5.10, A5.16)."""
+    changes: dict[str, Any] = {}
+    if "BCC" in publication.headers:
+        headers = {name: field for name, field in publication.headers.items() if name != "BCC"}
+        changes["headers"] = headers
+    if publication.properties.get("reply_to") == REPLY_TO:
+        assert channel.reply_consumer is not None
+        changes["reply_to"] = channel.reply_consumer.queue_name
+    return publication.changed(**changes) if changes else publication
+
+
+def _replies(channel: Channel, publication: Publication) -> ReplyConsumer | None:
+    """Return the requester that a message to the default exchange answers."""
+    if publication.exchange or not publication.routing_key.startswith(REPLY_TO_PREFIX):
+        return None
+    return channel.session.broker.reply_consumers.get(publication.routing_key)
+
+
+HANDLERS: Final[dict[type, Any]] = {Publish: publish}

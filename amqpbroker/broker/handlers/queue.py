@@ -1,0 +1,177 @@
+"""Class queue (FEATURES A4)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from amqpbroker.broker.arguments import (
+    KNOWN,
+    check_declare,
+    check_same,
+    check_same_arguments,
+    queue_type,
+)
+from amqpbroker.broker.handlers.bindings import bind_destination, unbind_destination
+from amqpbroker.broker.names import REPLY_TO, check_new, generate, strip_line_ends
+from amqpbroker.broker.queue import Queue
+from amqpbroker.errors import not_found, not_implemented, precondition_failed
+from amqpbroker.routing.binding import Destination
+from amqpbroker.wire.methods import (
+    QueueBind,
+    QueueBindOk,
+    QueueDeclare,
+    QueueDeclareOk,
+    QueueDelete,
+    QueueDeleteOk,
+    QueuePurge,
+    QueuePurgeOk,
+    QueueUnbind,
+    QueueUnbindOk,
+)
+from amqpbroker.wire.table import KIND_NAMES
+
+if TYPE_CHECKING:
+    from amqpbroker.broker.channel import Channel
+
+
+def declare(channel: Channel, event: QueueDeclare) -> None:
+    """Declare a queue, or with ``passive`` only look at it (FEATURES A4.1-A4.5).
+
+    Raises :class:`~amqpbroker.errors.SoftError` 403, 404, 405 or 406.
+    """
+    name = strip_line_ends(event.queue)
+    if name.startswith(REPLY_TO):
+        name, counts = name, _reply_queue(channel, name)
+    elif event.passive:
+        queue = channel.vhost.queue(name, channel.session)
+        counts = len(queue.ready), len(queue.consumers)
+    else:
+        queue = _declare(channel, name, event)
+        name = queue.name
+        counts = len(queue.ready), len(queue.consumers)
+    channel.last_queue_name = name
+    if not event.nowait:
+        channel.session.send(channel.number, QueueDeclareOk(name, *counts))
+
+
+def _reply_queue(channel: Channel, name: str) -> tuple[int, int]:
+    """Tell a responder whether the requester is still there (FEATURES A4.4, A5.16)."""
+    if name != REPLY_TO and name not in channel.session.broker.reply_consumers:
+        raise not_found(f"no {channel.described('queue', name)}")
+    return 0, 1
+
+
+def _declare(channel: Channel, name: str, event: QueueDeclare) -> Queue:
+    session = channel.session
+    if name:
+        check_new("queue", name)
+    else:
+        name = generate("amq.gen")
+    session.check("queue", name, "configure")
+    owner = session if event.exclusive else None
+    is_durable = event.durable and not event.exclusive
+    where = channel.described("queue", name)
+    queue = channel.vhost.queues.get(name)
+    if queue is not None:
+        channel.vhost.check_access(queue, owner, is_declare=True)
+        check_same("durable", where, queue.is_durable, is_durable)
+        check_same("auto_delete", where, queue.is_auto_delete, event.auto_delete)
+        check_same_arguments(KNOWN[queue.type], where, queue.arguments, event.arguments)
+        return queue
+    _check_dead_letter_permitted(channel, name, event)
+    check_declare(event.arguments, where)
+    if queue_type(event.arguments) != "classic":
+        raise not_implemented(f"queue type '{queue_type(event.arguments)}'")
+    queue = Queue(
+        name,
+        is_durable=is_durable,
+        is_auto_delete=event.auto_delete,
+        arguments=event.arguments,
+        owner=owner,
+    )
+    channel.vhost.add_queue(queue)
+    return queue
+
+
+def _check_dead_letter_permitted(channel: Channel, name: str, event: QueueDeclare) -> None:
+    """A dead-letter exchange needs read on the queue and write on it (FEATURES A9.13)."""
+    field = event.arguments.get("x-dead-letter-exchange")
+    if field is None:
+        return
+    if field.kind != "S":
+        where = channel.described("queue", name)
+        kind = KIND_NAMES[field.kind]
+        raise precondition_failed(
+            f"invalid type '{kind}' for arg 'x-dead-letter-exchange' in {where}"
+        )
+    channel.session.check("queue", name, "read")
+    exchange = field.value.decode("utf-8", "surrogateescape")
+    channel.session.check("exchange", exchange, "write")
+
+
+def bind(channel: Channel, event: QueueBind) -> None:
+    """Bind a queue to an exchange (FEATURES A4.8)."""
+    name = channel.queue_name(event.queue)
+    key = name if not event.queue and not event.routing_key else event.routing_key
+    bind_destination(
+        channel,
+        strip_line_ends(event.exchange),
+        Destination("queue", strip_line_ends(name)),
+        key,
+        event.arguments,
+    )
+    if not event.nowait:
+        channel.session.send(channel.number, QueueBindOk())
+
+
+def unbind(channel: Channel, event: QueueUnbind) -> None:
+    """Remove a queue's binding; one that is not there is fine."""
+    name = channel.queue_name(event.queue)
+    key = name if not event.queue and not event.routing_key else event.routing_key
+    unbind_destination(
+        channel,
+        strip_line_ends(event.exchange),
+        Destination("queue", strip_line_ends(name)),
+        key,
+        event.arguments,
+    )
+    channel.session.send(channel.number, QueueUnbindOk())
+
+
+def purge(channel: Channel, event: QueuePurge) -> None:
+    """Drop the ready messages (FEATURES A4.9).
+
+    Raises :class:`~amqpbroker.errors.SoftError` 403, 404 or 405.
+    """
+    name = channel.queue_name(event.queue)
+    channel.session.check("queue", name, "read")
+    count = channel.vhost.queue(name, channel.session).purge()
+    if not event.nowait:
+        channel.session.send(channel.number, QueuePurgeOk(count))
+
+
+def delete(channel: Channel, event: QueueDelete) -> None:
+    """Delete a queue; one that is not there is fine (FEATURES A4.10).
+
+    Raises :class:`~amqpbroker.errors.SoftError` 403, 405, or 406 if it is used and must not be.
+    """
+    name = strip_line_ends(channel.queue_name(event.queue))
+    channel.session.check("queue", name, "configure")
+    vhost = channel.vhost
+    count = 0
+    queue = vhost.queues.get(name)
+    if queue is not None:
+        vhost.check_access(queue, channel.session)
+        vhost.check_unused(queue, if_unused=event.if_unused, if_empty=event.if_empty)
+        count = vhost.delete_queue(queue)
+    if not event.nowait:
+        channel.session.send(channel.number, QueueDeleteOk(count))
+
+
+HANDLERS: Final[dict[type, Any]] = {
+    QueueDeclare: declare,
+    QueueBind: bind,
+    QueueUnbind: unbind,
+    QueuePurge: purge,
+    QueueDelete: delete,
+}

@@ -1,0 +1,62 @@
+"""A message as a queue holds it, and a message on loan to a client."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from amqpbroker.broker.consumer import Consumer
+    from amqpbroker.broker.queue import Queue
+    from amqpbroker.wire.content import Publication
+
+
+class Message:
+    """Content as published. One object serves all queues that it was routed to."""
+
+    __slots__ = ("body", "publication")
+
+    def __init__(self, publication: Publication, body: bytes) -> None:
+        self.publication = publication
+        self.body = body
+
+    # What an exchange may know of a message (routing.message.Routable).
+
+    @property
+    def routing_key(self) -> str:
+        """The publisher's routing key."""
+        return self.publication.routing_key
+
+    @property
+    def extra_keys(self) -> Sequence[str]:
+        """Keys from the CC and BCC headers."""
+        return self.publication.extra_keys
+
+    @property
+    def headers(self) -> Mapping[str, tuple[str, Any]]:
+        """The headers table."""
+        return self.publication.headers
+
+    def property(self, name: str) -> object | None:
+        """Return a property, None if absent."""
+        return self.publication.property(name)
+
+
+class Delivery:
+    """A message handed to a client that has yet to settle it (unsettled; RabbitMQ: unacked).
+
+    ``position`` is its place in the queue, where a requeue puts it back. ``consumer`` is None for
+    a message fetched by basic.get.
+    """
+
+    __slots__ = ("consumer", "message", "position", "queue", "tag")
+
+    def __init__(
+        self, tag: int, queue: Queue, position: int, message: Message, consumer: Consumer | None
+    ) -> None:
+        self.tag = tag
+        self.queue = queue
+        self.position = position
+        self.message = message
+        self.consumer = consumer

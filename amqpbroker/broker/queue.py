@@ -1,0 +1,158 @@
+"""A queue: ready messages on one side, consumers on the other.
+
+publish → (a ready consumer | ready messages) → deliver → settle. A message that meets a consumer
+with room never becomes ready. Whatever may free a consumer or add a message ends in ``pump``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from amqpbroker.broker.arguments import queue_type
+from amqpbroker.broker.consumer import Consumers
+from amqpbroker.broker.message import Delivery, Message
+from amqpbroker.broker.ready import ReadyMessages
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from amqpbroker.broker.consumer import Consumer
+    from amqpbroker.broker.ready import Ready
+    from amqpbroker.broker.session import Session
+    from amqpbroker.wire.content import Publication
+    from amqpbroker.wire.table import Table
+
+
+class Queue:
+    """One queue of a vhost."""
+
+    __slots__ = (
+        "arguments",
+        "consumers",
+        "exclusive_consumer",
+        "had_consumer",
+        "is_auto_delete",
+        "is_deleted",
+        "is_durable",
+        "name",
+        "owner",
+        "ready",
+        "type",
+        "unsettled_count",
+    )
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        is_durable: bool,
+        is_auto_delete: bool,
+        arguments: Table,
+        owner: Session | None = None,
+    ) -> None:
+        self.name = name
+        self.is_durable = is_durable
+        self.is_auto_delete = is_auto_delete
+        self.arguments = arguments
+        self.type = queue_type(arguments)
+        self.owner = owner
+        """The connection that an exclusive queue belongs to (FEATURES A4.5)."""
+        single = arguments.get("x-single-active-consumer")
+        self.consumers = Consumers(is_single_active=single is not None and bool(single.value))
+        self.exclusive_consumer: Consumer | None = None
+        self.had_consumer = False
+        self.is_deleted = False
+        self.ready = ReadyMessages()
+        self.unsettled_count = 0
+
+    # in
+
+    def publish(self, publication: Publication, bodies: list[bytes]) -> None:
+        """Take messages that share a publication: to a consumer at once, or to the tail."""
+        start = 0
+        if not self.ready:
+            start = self._hand_over(publication, bodies)
+        if start < len(bodies):
+            self.ready.extend([Message(publication, body) for body in bodies[start:]])
+            self.pump()
+
+    def _hand_over(self, publication: Publication, bodies: list[bytes]) -> int:
+        """Deliver from the front of ``bodies`` to whose turn it is; return how many."""
+        turn = self.consumers.next()
+        if turn is None:
+            return 0
+        consumer, room = turn
+        channel = consumer.channel
+        size = consumer.encoder.size(publication)
+        count = min(room, len(bodies), channel.session.room_size // size + 1)
+        run = bodies if count == len(bodies) else bodies[:count]
+        position = self.ready.skip(count)
+        first_tag = channel.deliver_run(consumer, publication, run, size)
+        if not consumer.no_ack:
+            to_position = position - first_tag
+            loans = [
+                Delivery(tag, self, tag + to_position, Message(publication, body), consumer)
+                for tag, body in enumerate(run, first_tag)
+            ]
+            channel.lend(loans)
+        return count
+
+    def requeue(self, deliveries: Iterable[Delivery]) -> None:
+        """Put messages back in their places (FEATURES A6.9)."""
+        for delivery in deliveries:
+            self.unsettled_count -= 1
+            if self.is_deleted:
+                continue
+            self.ready.give_back(delivery.position, delivery.message)
+
+    # out
+
+    def pump(self) -> None:
+        """Deliver ready messages as long as consumers have room."""
+        ready = self.ready
+        while ready:
+            turn = self.consumers.next()
+            if turn is None:
+                return
+            consumer, room = turn
+            channel = consumer.channel
+            session = channel.session
+            for _ in range(min(room, len(ready))):
+                position, message, redelivered = ready.pop()
+                tag = channel.deliver(consumer, message, redelivered)
+                if not consumer.no_ack:
+                    channel.lend([Delivery(tag, self, position, message, consumer)])
+                if session.is_full:
+                    break
+
+    def get(self) -> Ready | None:
+        """Take the message at the head for basic.get, None if there is none."""
+        return self.ready.pop() if self.ready else None
+
+    def settled(self, count: int) -> None:
+        """Forget ``count`` deliveries that were acked or rejected for good."""
+        self.unsettled_count -= count
+
+    def purge(self) -> int:
+        """Drop the ready messages; return how many (FEATURES A4.9)."""
+        return self.ready.clear()
+
+    # consumers
+
+    def add_consumer(self, consumer: Consumer) -> None:
+        """Let a consumer take part; the caller pumps after consume-ok is on its way (T11)."""
+        self.consumers.add(consumer)
+        self.had_consumer = True
+        if consumer.is_exclusive:
+            self.exclusive_consumer = consumer
+
+    def remove_consumer(self, consumer: Consumer) -> None:
+        """Let a consumer leave; its unsettled deliveries stay with its channel."""
+        self.consumers.remove(consumer)
+        if self.exclusive_consumer is consumer:
+            self.exclusive_consumer = None
+
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether auto-delete applies: there were consumers and the last has left (A4.6)."""
+        return self.is_auto_delete and self.had_consumer and not len(self.consumers)

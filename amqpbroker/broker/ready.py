@@ -1,0 +1,80 @@
+"""The messages of a queue that wait for a consumer, in order.
+
+Messages enter at the tail and leave at the head, so their positions are consecutive and need not be
+stored: the position of the head is counted. Only messages that come back (requeue) carry theirs, in
+a heap in front of the others; since everything that ever left had a lower position than what is
+still here, the heap always goes first. Both ends cost O(1), coming back O(log n) of those that came
+back.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from heapq import heappop, heappush
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from amqpbroker.broker.message import Message
+
+
+class Ready(NamedTuple):
+    """A message taken from the head."""
+
+    position: int
+    message: Message
+    redelivered: bool
+
+
+class ReadyMessages:
+    """The ready messages of one queue."""
+
+    __slots__ = ("_head", "_messages", "_returned")
+
+    def __init__(self) -> None:
+        self._messages: deque[Message] = deque()
+        self._returned: list[tuple[int, Message]] = []
+        self._head = 0
+
+    def __len__(self) -> int:
+        return len(self._messages) + len(self._returned)
+
+    def __bool__(self) -> bool:
+        return bool(self._messages or self._returned)
+
+    def extend(self, messages: Iterable[Message]) -> None:
+        """Add messages at the tail."""
+        self._messages.extend(messages)
+
+    def skip(self, count: int) -> int:
+        """Count messages as passed through an empty queue; return the first's position."""
+        assert not self
+        first = self._head
+        self._head += count
+        return first
+
+    def pop(self) -> Ready:
+        """Take the message at the head.
+
+        Raises :class:`IndexError` if there is none.
+        """
+        if self._returned:
+            position, message = heappop(self._returned)
+            return Ready(position, message, True)
+        message = self._messages.popleft()
+        position = self._head
+        self._head += 1
+        return Ready(position, message, False)
+
+    def give_back(self, position: int, message: Message) -> None:
+        """Put a message back where it was; it will leave as redelivered (FEATURES A6.9)."""
+        heappush(self._returned, (position, message))
+
+    def clear(self) -> int:
+        """Drop all messages; return how many there were."""
+        count = len(self)
+        self._head += len(self._messages)
+        self._messages.clear()
+        self._returned.clear()
+        return count

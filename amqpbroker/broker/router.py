@@ -1,0 +1,88 @@
+"""From a publication to the queues that get it.
+
+Working out a route costs many times what using it does, so it is remembered twice: on the
+publication (the same client repeating itself, checks included) and by (exchange, routing key) in
+the vhost. Both are void as soon as ``vhost.epoch`` is replaced, which every change of exchanges,
+queues, bindings and permissions does.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from amqpbroker.routing.route import reachable, route
+
+if TYPE_CHECKING:
+    from amqpbroker.broker.channel import Channel
+    from amqpbroker.broker.direct_reply_to import ReplyConsumer
+    from amqpbroker.broker.message import Message
+    from amqpbroker.broker.queue import Queue
+    from amqpbroker.broker.vhost import VHost
+    from amqpbroker.routing.exchange import Exchange
+    from amqpbroker.routing.message import Routable
+    from amqpbroker.wire.content import Publication
+
+ROUTE_CACHE_COUNT_MAX: Final = 16384
+"""Routes remembered per vhost by (exchange, routing key)."""
+
+
+class Route:
+    """Where messages of a publication go, and what consumers see of it."""
+
+    __slots__ = ("publication", "queues", "reply_consumer")
+
+    def __init__(
+        self,
+        publication: Publication,
+        queues: tuple[Queue, ...],
+        reply_consumer: ReplyConsumer | None = None,
+    ) -> None:
+        self.publication = publication
+        self.queues = queues
+        self.reply_consumer = reply_consumer
+
+    def publish(self, channel: Channel, bodies: list[bytes]) -> None:
+        """Bring messages to the queues; return those that reach none and are mandatory."""
+        publication = self.publication
+        if self.queues:
+            for queue in self.queues:
+                if not queue.is_deleted:
+                    queue.publish(publication, bodies)
+        elif self.reply_consumer is not None:
+            self.reply_consumer.deliver(publication, bodies)
+        elif publication.mandatory:
+            channel.session.return_unroutable(channel, publication, bodies)
+
+
+def is_stable(vhost: VHost, exchange: Exchange) -> bool:
+    """Return whether equal messages to ``exchange`` have equal routes until the next epoch."""
+    return all(passed.is_stable for passed in reachable(exchange, vhost.exchanges))
+
+
+def find_queues(vhost: VHost, exchange: Exchange, publication: Publication) -> tuple[Queue, ...]:
+    """Return the queues for a publication.
+
+    Raises :class:`~amqpbroker.errors.SoftError` 406 for malformed CC or BCC headers.
+    """
+    if publication.extra_keys:
+        return _find(vhost, exchange, publication)
+    key = (exchange.name, publication.routing_key)
+    cached = vhost.routes.get(key)
+    if cached is not None:
+        return cached
+    queues = _find(vhost, exchange, publication)
+    if all(passed.is_keyed for passed in reachable(exchange, vhost.exchanges)):
+        if len(vhost.routes) >= ROUTE_CACHE_COUNT_MAX:
+            vhost.routes.clear()
+        vhost.routes[key] = queues
+    return queues
+
+
+def find_queues_once(vhost: VHost, exchange: Exchange, message: Message) -> tuple[Queue, ...]:
+    """Return the queues for one message; nothing is remembered, another may fare differently."""
+    return _find(vhost, exchange, message)
+
+
+def _find(vhost: VHost, exchange: Exchange, message: Routable) -> tuple[Queue, ...]:
+    names = route(exchange, message, vhost.exchanges, vhost.queues)
+    return tuple(vhost.queues[name] for name in names)

@@ -1,0 +1,237 @@
+"""A client's connection as the domain sees it: who it is, its channels, what it is owed.
+
+The server feeds bytes to ``receive`` and sends what piles up in ``wire.outgoing`` after ``wake``.
+This is the one place where errors become channel.close or connection.close (FEATURES A2.3, A2.4).
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final
+
+from amqpbroker.auth import permissions
+from amqpbroker.broker import handlers
+from amqpbroker.errors import AmqpError, HardError, SoftError, internal_error
+from amqpbroker.wire.codec import Method
+from amqpbroker.wire.connection import BadProtocolHeader, Connection, State
+from amqpbroker.wire.constants import PROTOCOL_HEADER
+from amqpbroker.wire.content import content
+from amqpbroker.wire.events import Acks, Event, Publish
+from amqpbroker.wire.methods import BasicCancel, BasicReturn, ChannelClose, ConnectionClose
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from amqpbroker.auth.principal import Principal
+    from amqpbroker.auth.sasl.authenticator import Authenticator
+    from amqpbroker.auth.sasl.mechanism import Peer
+    from amqpbroker.broker.broker import Broker
+    from amqpbroker.broker.channel import Channel
+    from amqpbroker.broker.confirms import Confirms
+    from amqpbroker.broker.consumer import Consumer
+    from amqpbroker.broker.queue import Queue
+    from amqpbroker.broker.vhost import VHost
+    from amqpbroker.wire.content import Publication
+    from amqpbroker.wire.table import Table
+
+logger = logging.getLogger("amqpbroker.connection")
+
+OUTGOING_SIZE_MAX: Final = 1 << 19
+"""Bytes waiting to be written above which consumers get nothing more (A17.4)."""
+PERMISSION_CACHE_COUNT_MAX: Final = 256
+
+
+class Session:
+    """One connection. ``wake`` tells the server that there is something to write."""
+
+    def __init__(self, broker: Broker, *, name: str, peer: Peer, wake: Callable[[], None]) -> None:
+        self.broker = broker
+        self.name = name
+        """As RabbitMQ names connections: ``127.0.0.1:50000 -> 127.0.0.1:5672``."""
+        self.peer = peer
+        self.wake = wake
+        self.wire = Connection(message_size_max=broker.config.message_size_max)
+        self.is_finished = False
+        """Nothing more will be read; the server closes when all is written."""
+        self.heartbeat_s = 0
+        self.authenticator: Authenticator | None = None
+        self.mechanism = ""
+        self.principal: Principal | None = None
+        self.vhost: VHost | None = None
+        self.client_properties: Table = {}
+        self.capabilities: frozenset[str] = frozenset()
+        self.channels: dict[int, Channel] = {}
+        self.exclusive_queues: dict[str, Queue] = {}
+        self.stalled_queues: set[Queue] = set()
+        """Queues that wait until this connection has written what it has."""
+        self._owed_confirms: list[Confirms] = []
+        self._is_touched = False
+        self._allowed: set[tuple[str, str, str]] = set()
+        self._allowed_at = -1
+
+    # in
+
+    async def receive(self, data: bytes) -> None:
+        """Handle what a client sent; cold methods may wait, nothing else is handled meanwhile."""
+        try:
+            for number, event in self.wire.receive_data(data):
+                try:
+                    pending = handlers.handle(self, number, event)
+                    if pending is not None:
+                        await pending
+                except SoftError as error:
+                    self._fail_channel(number, event, error)
+                except HardError as error:
+                    self._fail(error, event)
+                except Exception:
+                    logger.exception("%s: internal error", self.name)
+                    self._fail(internal_error("internal error"), event)
+                if self.is_finished:
+                    return
+        except HardError as error:
+            self._fail(error)
+        except BadProtocolHeader as error:
+            logger.warning("%s: closed, bad protocol header %r", self.name, error.args[0])
+            self.wire.write(PROTOCOL_HEADER)
+            self.finish()
+
+    def _fail_channel(self, number: int, event: Event, error: SoftError) -> None:
+        if number == 0:
+            self._fail(error, event)
+            return
+        logger.warning("%s: channel %d closed, %s", self.name, number, error)
+        channel = self.channels.pop(number, None)
+        class_id, method_id = _failing(error, event)
+        self.send(number, ChannelClose(error.reply_code, error.reply_text, class_id, method_id))
+        if channel is not None:
+            channel.close()
+
+    def _fail(self, error: AmqpError, event: Event | None = None) -> None:
+        if self.wire.state in (State.CLOSING, State.CLOSED):
+            return
+        logger.warning("%s: closed, %s", self.name, error)
+        self.close()
+        class_id, method_id = _failing(error, event)
+        self.send(0, ConnectionClose(error.reply_code, error.reply_text, class_id, method_id))
+
+    def force_close(self, reason: str) -> None:
+        """Close from outside: 320 with a reason (FEATURES A1.13, A8.18)."""
+        self._fail(HardError(320, reason))
+
+    # out
+
+    @property
+    def is_full(self) -> bool:
+        """Whether so much waits to be written that consumers must wait."""
+        return self.wire.outgoing_size >= OUTGOING_SIZE_MAX
+
+    @property
+    def room_size(self) -> int:
+        """Bytes until the connection is full."""
+        return OUTGOING_SIZE_MAX - self.wire.outgoing_size
+
+    def touch(self) -> None:
+        """Have the server write at the end of the batch."""
+        if not self._is_touched:
+            self._is_touched = True
+            self.broker.touched.append(self)
+
+    def send(self, number: int, method: Method) -> None:
+        """Send a method."""
+        self.wire.send(number, method)
+        self.touch()
+
+    def owe_confirms(self, confirms: Confirms) -> None:
+        """Have confirms flushed at the end of the batch."""
+        self._owed_confirms.append(confirms)
+        self.touch()
+
+    def flush(self) -> None:
+        """End a batch: confirm what is safe and wake the writer."""
+        self._is_touched = False
+        if self._owed_confirms:
+            owed, self._owed_confirms = self._owed_confirms, []
+            for confirms in owed:
+                confirms.flush()
+            self._is_touched = False
+        self.wake()
+
+    def drained(self) -> None:
+        """What was full has room again: queues that waited for this connection go on."""
+        queues, self.stalled_queues = self.stalled_queues, set()
+        for queue in queues:
+            for consumer in list(queue.consumers):
+                if consumer.channel.session is self:
+                    queue.consumers.unblock(consumer)
+            queue.pump()
+
+    def return_unroutable(
+        self, channel: Channel, publication: Publication, bodies: list[bytes]
+    ) -> None:
+        """Send mandatory messages back that no queue took (FEATURES A5.5)."""
+        method = BasicReturn(312, "NO_ROUTE", publication.exchange, publication.routing_key)
+        size = self.wire.frame_size_max
+        for body in bodies:
+            self.wire.write(content(channel.number, method, publication, body, size))
+        self.touch()
+
+    def cancelled_by_server(self, consumer: Consumer) -> None:
+        """Tell a client that its consumer is gone, if it wants to know (FEATURES A6.13)."""
+        if "consumer_cancel_notify" in self.capabilities:
+            self.send(consumer.channel.number, BasicCancel(consumer.tag, True))
+
+    # permissions
+
+    def check(self, kind: permissions.Kind, name: str, permission: permissions.Permission) -> None:
+        """Check what the user may do; answers are remembered until permissions change.
+
+        Raises :class:`~amqpbroker.errors.SoftError` 403.
+        """
+        users = self.broker.users
+        if self._allowed_at != users.generation or len(self._allowed) > PERMISSION_CACHE_COUNT_MAX:
+            self._allowed.clear()
+            self._allowed_at = users.generation
+        key = (kind, name, permission)
+        if key in self._allowed:
+            return
+        assert self.principal is not None
+        assert self.vhost is not None
+        permissions.check_resource(
+            users, self.principal.username, self.vhost.name, kind, name, permission
+        )
+        self._allowed.add(key)
+
+    # close
+
+    def finish(self) -> None:
+        """Read nothing more; close the socket when all is written."""
+        self.close()
+        self.is_finished = True
+        self.touch()
+
+    def close(self) -> None:
+        """Give up everything held: consumers and deliveries, then exclusive queues (A1.13, T18)."""
+        channels, self.channels = list(self.channels.values()), {}
+        for channel in channels:
+            channel.leave()
+        for channel in channels:
+            channel.close()
+        for queue in list(self.exclusive_queues.values()):
+            queue.owner = None
+            assert self.vhost is not None
+            self.vhost.delete_queue(queue)
+        self.exclusive_queues.clear()
+        self.stalled_queues.clear()
+
+
+def _failing(error: AmqpError, event: Event | None) -> tuple[int, int]:
+    """Return class and method of what failed."""
+    if error.failing != (0, 0):
+        return error.failing
+    if isinstance(event, Method):
+        return event.class_id, event.method_id
+    if isinstance(event, Publish):
+        return 60, 40
+    if isinstance(event, Acks):
+        return 60, 80
+    return 0, 0

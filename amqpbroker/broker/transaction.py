@@ -1,0 +1,54 @@
+"""A transaction of one channel (FEATURES A7).
+
+Publishes are routed when they come and reach their queues at commit; settled deliveries wait
+outside of ``unsettled`` until then. Commit applies publishes first, then settles, in their order.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from amqpbroker.broker.channel import Channel
+    from amqpbroker.broker.message import Delivery
+    from amqpbroker.broker.router import Route
+
+Outcome = Literal["ack", "drop", "requeue"]
+
+
+class Transaction:
+    """What a transactional channel has done since the last commit or rollback."""
+
+    __slots__ = ("_channel", "_publishes", "_settles")
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._publishes: list[tuple[Route, list[bytes]]] = []
+        self._settles: list[tuple[Outcome, list[Delivery]]] = []
+
+    def publish(self, route: Route, bodies: list[bytes]) -> None:
+        """Keep messages until commit."""
+        self._publishes.append((route, bodies))
+
+    def settle(self, outcome: Outcome, deliveries: list[Delivery]) -> None:
+        """Keep the settling of deliveries, taken from the channel, until commit."""
+        self._settles.append((outcome, deliveries))
+
+    def commit(self) -> None:
+        """Apply everything."""
+        publishes, settles = self._publishes, self._settles
+        self._publishes, self._settles = [], []
+        channel = self._channel
+        for route, bodies in publishes:
+            route.publish(channel, bodies)
+        for outcome, deliveries in settles:
+            getattr(channel, outcome)(deliveries)
+
+    def rollback(self) -> None:
+        """Forget the publishes; deliveries are unsettled again, not redelivered (A7.3)."""
+        channel = self._channel
+        returned = [item for _, deliveries in self._settles for item in deliveries]
+        self._publishes, self._settles = [], []
+        if returned:
+            unsettled = {**channel.unsettled, **{item.tag: item for item in returned}}
+            channel.unsettled = dict(sorted(unsettled.items()))

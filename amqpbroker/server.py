@@ -1,0 +1,269 @@
+"""The I/O shell: listeners, TLS, a reader and a writer per connection, heartbeats, drain.
+
+A reader feeds the session what it reads and ends each batch with ``broker.flush``, which wakes the
+writers of all sessions that got something. A writer sends what its session has piled up; while a
+slow client keeps it waiting, the session fills up and consumers of that connection get nothing
+more, but nobody else waits (FEATURES A17.4). One ticker looks after heartbeats and deadlines of all.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+from contextlib import AsyncExitStack, suppress
+from typing import TYPE_CHECKING, Final
+
+import anyio
+from anyio.abc import SocketAttribute
+from anyio.streams.tls import TLSListener
+
+from amqpbroker.auth.sasl.mechanism import Peer
+from amqpbroker.auth.tls import client_certificate, server_context
+from amqpbroker.broker.broker import Broker
+from amqpbroker.broker.session import Session
+from amqpbroker.wire.connection import HEARTBEAT, State
+
+if TYPE_CHECKING:
+    from anyio.abc import ByteStream, Listener, TaskGroup
+
+    from amqpbroker.config import Config
+
+logger = logging.getLogger("amqpbroker.server")
+
+READ_SIZE_MAX: Final = 1 << 18
+"""Bytes handled in one go: a batch, and the turn of a flooding client (A17.3)."""
+OUTGOING_STOP_SIZE: Final = 1 << 23
+"""Bytes a client leaves unread (returns, confirms) above which nothing more is read from it."""
+CLOSE_TIMEOUT_S: Final = 10.0
+"""How long a closed client may take to confirm and hang up (T15)."""
+TICK_S: Final = 0.5
+SHUTDOWN: Final = "broker forced connection closure with reason 'shutdown'"
+GONE: Final = (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError)
+
+
+class ClientConnection:
+    """One accepted socket with its session."""
+
+    def __init__(self, server: Server, stream: ByteStream) -> None:
+        local = _address(stream.extra(SocketAttribute.local_address, ("?", 0)))
+        remote = _address(stream.extra(SocketAttribute.remote_address, ("?", 0)))
+        peer = Peer(is_loopback=_is_loopback(remote), certificate=client_certificate(stream))
+        self.session = Session(
+            server.broker, name=f"{remote} -> {local}", peer=peer, wake=self._wake
+        )
+        self.scope = anyio.CancelScope()
+        self.deadline_at = anyio.current_time() + server.config.handshake_timeout_s
+        """When the connection is cut, unless it has got further by then."""
+        self.read_at = self.written_at = anyio.current_time()
+        self._stream = stream
+        self._server = server
+        self._to_write = anyio.Event()
+        self._written = anyio.Event()
+
+    def _wake(self) -> None:
+        self._to_write.set()
+
+    async def run(self, tasks: TaskGroup) -> None:
+        """Serve the client until it is gone."""
+        session = self.session
+        tasks.start_soon(self._write)
+        reason = "connection lost"
+        try:
+            with self.scope:
+                await self._read()
+                reason = "closed"
+        finally:
+            session.finish()
+            self._server.broker.flush()
+            if session.wire.state is not State.CLOSED:
+                logger.warning("%s: %s", session.name, self._lost(reason))
+
+    def _lost(self, reason: str) -> str:
+        state = self.session.wire.state
+        if state is State.RUNNING or state is State.CLOSING:
+            return "client unexpectedly closed the connection" if reason == "closed" else reason
+        return f"client gone in state {state.value}"
+
+    async def _read(self) -> None:
+        session, broker = self.session, self._server.broker
+        while not session.is_finished:
+            try:
+                data = await self._stream.receive(READ_SIZE_MAX)
+            except GONE:
+                return
+            self.read_at = anyio.current_time()
+            await session.receive(data)
+            broker.flush()
+            while session.wire.outgoing_size > OUTGOING_STOP_SIZE and not session.is_finished:
+                self._written = anyio.Event()
+                await self._written.wait()
+
+    async def _write(self) -> None:
+        session = self.session
+        wire = session.wire
+        try:
+            while True:
+                if not wire.outgoing:
+                    if session.is_finished:
+                        break
+                    await self._to_write.wait()
+                    self._to_write = anyio.Event()
+                    continue
+                await self._stream.send(wire.data_to_send())
+                self.written_at = anyio.current_time()
+                self._written.set()
+                if session.stalled_queues:
+                    session.drained()
+                    self._server.broker.flush()
+        except GONE:
+            pass
+        finally:
+            self.scope.cancel()
+            with anyio.move_on_after(1, shield=True), suppress(OSError, *GONE):
+                await self._stream.aclose()
+
+    def tick(self, now: float) -> None:
+        """Keep heartbeats and deadlines (FEATURES A1.11, A1.16)."""
+        session = self.session
+        state = session.wire.state
+        if state is State.RUNNING:
+            self.deadline_at = now + CLOSE_TIMEOUT_S
+            heartbeat_s = session.heartbeat_s
+            if heartbeat_s and now - self.read_at > 2 * heartbeat_s:
+                logger.warning("%s: missed heartbeats, timeout %d s", session.name, heartbeat_s)
+                self.scope.cancel()
+            elif heartbeat_s and now - self.written_at >= heartbeat_s / 2 - TICK_S:
+                if not session.wire.outgoing:
+                    session.wire.write(HEARTBEAT)
+                self._wake()
+        elif now > self.deadline_at:
+            if state is not State.CLOSED:
+                logger.warning("%s: timeout in state %s", session.name, state.value)
+            self.scope.cancel()
+
+
+class Server:
+    """The listeners of one broker and the connections that they accepted."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.broker = Broker(config)
+        self.connections: set[ClientConnection] = set()
+        self._listeners: list[Listener[ByteStream]] = []
+        self._tasks: TaskGroup | None = None
+        self._idle = anyio.Event()
+        """Set when the last connection has gone."""
+        self.amqp_port = 0
+        self.amqps_port: int | None = None
+
+    async def listen(self) -> None:
+        """Open the listeners.
+
+        Raises :class:`OSError` if an address cannot be used.
+        """
+        config = self.config
+        listener = await anyio.create_tcp_listener(local_host=config.host, local_port=config.port)
+        self.amqp_port = listener.extra(SocketAttribute.local_port)
+        self._listeners.append(listener)
+        if config.tls_port is not None:
+            tcp = await anyio.create_tcp_listener(
+                local_host=config.host, local_port=config.tls_port
+            )
+            self.amqps_port = tcp.extra(SocketAttribute.local_port)
+            context = server_context(config.tls_cert, config.tls_key, config.tls_ca)
+            self._listeners.append(TLSListener(tcp, context, standard_compatible=False))
+
+    async def serve(self) -> None:
+        """Accept clients until cancelled or drained."""
+        async with AsyncExitStack() as stack, anyio.create_task_group() as tasks:
+            for listener in self._listeners:
+                await stack.enter_async_context(listener)
+            self._tasks = tasks
+            for listener in self._listeners:
+                tasks.start_soon(listener.serve, self._accept)
+            tasks.start_soon(self._tick)
+
+    async def _accept(self, stream: ByteStream) -> None:
+        connection = ClientConnection(self, stream)
+        assert self._tasks is not None
+        self.connections.add(connection)
+        try:
+            await connection.run(self._tasks)
+        finally:
+            self.connections.discard(connection)
+            if not self.connections:
+                self._idle.set()
+
+    async def _tick(self) -> None:
+        while True:
+            await anyio.sleep(TICK_S)
+            now = anyio.current_time()
+            for connection in list(self.connections):
+                connection.tick(now)
+
+    async def drain(self) -> None:
+        """Stop listening, close all connections with 320, and end ``serve`` (FEATURES A8.18)."""
+        for listener in self._listeners:
+            await listener.aclose()
+        for connection in list(self.connections):
+            connection.session.force_close(SHUTDOWN)
+        self.broker.flush()
+        if self.connections:
+            self._idle = anyio.Event()
+            with anyio.move_on_after(CLOSE_TIMEOUT_S):
+                await self._idle.wait()
+        assert self._tasks is not None
+        self._tasks.cancel_scope.cancel()
+
+
+def _address(address: tuple[str, int] | str) -> str:
+    return f"{address[0]}:{address[1]}" if isinstance(address, tuple) else str(address)
+
+
+def _is_loopback(remote: str) -> bool:
+    return remote.startswith(("127.", "::1:", "::ffff:127."))
+
+
+def ready_line(server: Server) -> str:
+    """Return the line that tells where the broker listens (DESIGN section 8)."""
+    host = server.config.host
+    line = f"ready amqp={host}:{server.amqp_port}"
+    if server.amqps_port is not None:
+        line += f" amqps={host}:{server.amqps_port}"
+    return line
+
+
+async def _main(config: Config) -> int:
+    server = Server(config)
+    try:
+        await server.listen()
+    except OSError as error:
+        logger.error("cannot listen: %s", error)
+        return 1
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(server.serve)
+            sys.stdout.write(ready_line(server) + "\n")
+            sys.stdout.flush()
+            async for _ in signals:
+                await server.drain()
+                break
+    return 0
+
+
+def run(config: Config) -> int:
+    """Run a broker until SIGTERM or SIGINT; return the exit code."""
+    logging.basicConfig(
+        level=config.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s"
+    )
+    options = {"use_uvloop": _has_uvloop()}
+    return anyio.run(_main, config, backend_options=options)
+
+
+def _has_uvloop() -> bool:
+    try:
+        import uvloop  # noqa: F401
+    except ImportError:
+        return False
+    return True
