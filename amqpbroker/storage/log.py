@@ -106,7 +106,8 @@ class Batch(NamedTuple):
     """One appended batch, verified.
 
     An *epoch batch* (written by `Log.fence`) has an ``owner`` and no records; every other batch
-    has ``owner`` None and one record or more. ``epoch`` never falls from batch to batch.
+    has ``owner`` None and one record or more. ``epoch`` is 1 or more and never
+    falls from batch to batch.
     ``timestamp_ms`` is the wall clock of the writer in milliseconds since 1970; it may go back.
     """
 
@@ -173,7 +174,8 @@ class Log(Protocol):
 
         Dense: every offset of the range comes, except those that `SegmentedLog.drop` deleted.
         Never beyond the last batch that was durable when the iteration began; ``start`` beyond
-        the end yields nothing. A batch trimmed away while the iteration stands before it raises.
+        the end yields nothing. A batch trimmed away while the iteration stands before it still
+        comes, or raises.
 
         Raises Truncated (``start`` below `Extent.first`), Corrupt, LogUnavailable.
         """
@@ -183,7 +185,8 @@ class Log(Protocol):
         """Append an epoch batch at ``after`` + 1 and return the one live writer.
 
         Only if ``after`` is still the last offset (-1: the log is new) and ``epoch`` is higher
-        than every epoch in the log. ``owner`` is for humans, at most 255 bytes of UTF-8.
+        than every epoch in the log (a new log counts as epoch 0). ``owner`` is for
+        humans, at most 255 bytes of UTF-8.
 
         Raises Fenced (nothing appended), AppendRejected (no space; nothing appended),
         AppendTimeout (unknown: read again, fence again), LogUnavailable.

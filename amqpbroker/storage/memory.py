@@ -43,19 +43,30 @@ def wall_clock_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def check_records(records: Sequence[bytes], batch_size_max: int) -> None:
-    """Raise what `Writer.append` promises for records that can never be one batch."""
+def check_records(records: Sequence[bytes], batch_size_max: int) -> int:
+    """Return the sum of the sizes; raise what `Writer.append` promises for no batch at all."""
     if not records:
         raise ValueError("a batch has one record at least")
     size = sum(map(len, records))
     if size > batch_size_max:
         raise AppendRejected(f"a batch of {size} bytes, at most {batch_size_max} are allowed")
+    return size
 
 
-def check_owner(owner: str) -> None:
-    """Raise ValueError for an owner that does not fit."""
-    if len(owner.encode()) > OWNER_SIZE_MAX:
+def check_owner(owner: str) -> int:
+    """Return the size of the owner in bytes; raise ValueError where it does not fit."""
+    size = len(owner.encode())
+    if size > OWNER_SIZE_MAX:
         raise ValueError(f"the owner has more than {OWNER_SIZE_MAX} bytes")
+    return size
+
+
+def check_end(after: Offset, last: Offset, epoch: int, last_epoch: int) -> None:
+    """Raise Fenced unless a fence may happen; see `Log.fence`."""
+    if after != last:
+        raise Fenced(f"the log ends at {last}, not at {after}")
+    if epoch <= last_epoch:
+        raise Fenced(f"epoch {last_epoch} owns the log, {epoch} is not higher")
 
 
 class _Segment:
@@ -84,7 +95,7 @@ class MemoryLog:
         self._dropped = Ranges()
         self._first = 0
         self._last = -1
-        self._epoch = -1
+        self._epoch = 0
         self._writer: MemoryWriter | None = None
 
     async def extent(self) -> Extent:
@@ -110,10 +121,7 @@ class MemoryLog:
         """See `log.Log.fence`."""
         check_owner(owner)
         await checkpoint()
-        if after != self._last:
-            raise Fenced(f"the log ends at {self._last}, not at {after}")
-        if epoch <= self._epoch:
-            raise Fenced(f"epoch {self._epoch} owns the log, {epoch} is not higher")
+        check_end(after, self._last, epoch, self._epoch)
         self._epoch = epoch
         self.land((), owner)
         self._writer = MemoryWriter(self)

@@ -52,6 +52,13 @@ class Ranges:
             return self._ranges[index].stop
         return offset
 
+    def retreat(self, stop: Offset) -> Offset:
+        """Return the lowest offset from which on everything below ``stop`` is in here."""
+        index = bisect_right(self._starts, stop - 1) - 1
+        if index >= 0 and stop <= self._ranges[index].stop:
+            return self._ranges[index].start
+        return stop
+
     def covers(self, start: Offset, stop: Offset) -> bool:
         """Return whether all of ``start`` ≤ offset < ``stop`` is in here."""
         return self.skip(start) >= stop

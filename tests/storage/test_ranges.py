@@ -30,6 +30,15 @@ def test_skip_finds_the_next_offset_outside(items: list[range], offset: int) -> 
     assert Ranges(items).skip(offset) == expected
 
 
+@given(ranges, st.integers(0, 40))
+def test_retreat_goes_back_to_the_last_offset_outside(items: list[range], stop: int) -> None:
+    inside = members(items)
+    expected = stop
+    while expected - 1 in inside:
+        expected -= 1
+    assert Ranges(items).retreat(stop) == expected
+
+
 @given(ranges, st.integers(0, 30), st.integers(0, 30))
 def test_covers_means_every_one(items: list[range], start: int, stop: int) -> None:
     assert Ranges(items).covers(start, stop) == (set(range(start, stop)) <= members(items))
