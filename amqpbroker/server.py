@@ -3,7 +3,7 @@
 A reader feeds the session what it reads and ends each batch with ``broker.flush``, which wakes the
 writers of all sessions that got something. A writer sends what its session has piled up; while a
 slow client keeps it waiting, the session fills up and consumers of that connection get nothing
-more, but nobody else waits (FEATURES A17.4). One ticker looks after heartbeats and deadlines of all.
+more, but nobody else waits (FEATURES A17.4). One ticker looks after all heartbeats and deadlines.
 """
 
 from __future__ import annotations
@@ -152,6 +152,7 @@ class Server:
         self.connections: set[ClientConnection] = set()
         self._listeners: list[Listener[ByteStream]] = []
         self._tasks: TaskGroup | None = None
+        self._listening = anyio.CancelScope()
         self._idle = anyio.Event()
         """Set when the last connection has gone."""
         self.amqp_port = 0
@@ -176,13 +177,20 @@ class Server:
 
     async def serve(self) -> None:
         """Accept clients until cancelled or drained."""
-        async with AsyncExitStack() as stack, anyio.create_task_group() as tasks:
+        async with anyio.create_task_group() as tasks:
+            self._tasks = tasks
+            tasks.start_soon(self._listen, tasks)
+            tasks.start_soon(self._tick)
+
+    async def _listen(self, tasks: TaskGroup) -> None:
+        """Accept on all listeners until ``drain``; clients are served in ``tasks``."""
+        async with AsyncExitStack() as stack:
             for listener in self._listeners:
                 await stack.enter_async_context(listener)
-            self._tasks = tasks
-            for listener in self._listeners:
-                tasks.start_soon(listener.serve, self._accept)
-            tasks.start_soon(self._tick)
+            with self._listening:
+                async with anyio.create_task_group() as accepting:
+                    for listener in self._listeners:
+                        accepting.start_soon(listener.serve, self._accept, tasks)
 
     async def _accept(self, stream: ByteStream) -> None:
         connection = ClientConnection(self, stream)
@@ -204,8 +212,7 @@ class Server:
 
     async def drain(self) -> None:
         """Stop listening, close all connections with 320, and end ``serve`` (FEATURES A8.18)."""
-        for listener in self._listeners:
-            await listener.aclose()
+        self._listening.cancel()
         for connection in list(self.connections):
             connection.session.force_close(SHUTDOWN)
         self.broker.flush()

@@ -1,7 +1,7 @@
 """The methods of AMQP 0-9-1 with RabbitMQ's extensions, one class each.
 
 Reserved fields accept anything and are written as zero (FEATURES T30). Names keep bytes that are
-not UTF-8 through ``surrogateescape`` (T2, T3). Source: amqp0-9-1.extended.xml as published by RabbitMQ.
+not UTF-8 through ``surrogateescape`` (T2, T3). Source: RabbitMQ's amqp0-9-1.extended.xml.
 """
 
 from __future__ import annotations
