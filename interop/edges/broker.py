@@ -58,6 +58,11 @@ class Broker:
             self.process.kill()
             return self.process.wait()
 
+    def discard_log(self) -> None:
+        """Remove the stderr of a broker that we started."""
+        if self.process is not None and self.log is not None:
+            self.log.unlink(missing_ok=True)
+
 
 def start_amqpbroker(data_dir: Path | None = None) -> Broker:
     """Start `python -m amqpbroker serve` on free ports and wait for its ready line.

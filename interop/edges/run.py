@@ -37,8 +37,8 @@ def run_scenario(name: str, url: str | None, log: Path | None, scale: float) -> 
         code = broker.stop()
     if code is not None:
         stage.add("exit code on SIGTERM", str(code), "0", code == 0)
-        if broker.log is not None and all(row.ok is not False for row in stage.rows):
-            broker.log.unlink()
+        if all(row.ok is not False for row in stage.rows):
+            broker.discard_log()
         else:
             stage.add("log kept", str(broker.log))
     return stage.rows
