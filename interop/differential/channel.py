@@ -7,8 +7,10 @@ what to wait for. It judges nothing: judging is done by comparing two transcript
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from interop.differential.client import Received
+if TYPE_CHECKING:
+    from interop.differential.client import Received
 
 
 @dataclass

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from interop.differential.client import Endpoint
-from interop.differential.compare import Difference
 from interop.differential.generate import THEMES, make_program
 from interop.differential.pair import Pair
 from interop.differential.program import Program
 from interop.differential.report import Summary, show
 from interop.differential.shrink import shrink
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from interop.differential.compare import Difference
 
 RERUN_COUNT = 2
 """A difference counts when it comes back this many times out of as many."""
@@ -23,6 +28,8 @@ RERUN_COUNT = 2
 def main(argv: list[str] | None = None) -> int:
     """Run and return the exit code: 0 no differences, 1 differences, 2 a broker is not there."""
     options = _parser().parse_args(argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     pair = Pair(
         _endpoint(options, options.oracle, options.oracle_vhost),
         _endpoint(options, options.subject, options.subject_vhost),
@@ -121,9 +128,7 @@ def _print_minimal(
     difference: Difference,
 ) -> None:
     signature = difference.signature
-    small = shrink(
-        program, lambda each: pair.reproduces(each, signature, 1), options.shrink_time
-    )
+    small = shrink(program, lambda each: pair.reproduces(each, signature, 1), options.shrink_time)
     final = pair.compare(small).difference
     text = show(small, final) if final is not None else show(program, difference)
     print(f"=== {name}: {signature}\n{text}\n", flush=True)

@@ -91,6 +91,7 @@ class Connection:
         self.log: list[tuple[int, Received]] = []
         self.is_open = False
         self.is_eof = False
+        self.is_ending = False
         self.tuning = Tuning()
         self._buffer = bytearray()
         self._partial: dict[int, Received] = {}
@@ -105,13 +106,11 @@ class Connection:
         return time.monotonic() + self.endpoint.timeout_s
 
     def send(self, data: bytes) -> None:
-        """Write bytes; a socket that the broker closed counts as end of file."""
+        """Write bytes; that the broker closed the socket shows when reading."""
         if self.is_eof:
             return
-        try:
+        with contextlib.suppress(OSError):
             self.socket.sendall(data)
-        except OSError:
-            self.is_open = False
 
     def send_method(self, channel: int, name: str, **args: Any) -> None:
         """Write one method frame."""
@@ -132,6 +131,8 @@ class Connection:
         except OSError:
             data = b""
         if not data:
+            if self.is_open or not self.is_ending:
+                self.log.append((0, Received("end-of-file", {})))
             self.is_eof = True
             self.is_open = False
         self._buffer += data
@@ -202,8 +203,10 @@ class Connection:
         elif received.name == "connection.close":
             self.send_method(0, "connection.close-ok")
             self.is_open = False
+            self.is_ending = True
         elif received.name == "connection.close-ok":
             self.is_open = False
+            self.is_ending = True
 
     def wait_for(self, channel: int, *names: str) -> Received | None:
         """Read until one of ``names`` arrives on ``channel``; None when the connection ends."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from interop.differential.program import Program, Step
-from interop.differential.run import Transcript
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from interop.differential.program import Program, Step
+    from interop.differential.run import Transcript
 
 _VARIABLE: Final = (
     (re.compile(r"'[^']*'|\"[^\"]*\""), "'…'"),
@@ -53,9 +55,7 @@ def generalise(line: str) -> str:
     return line + (f" [{code[1]}]" if code else "")
 
 
-def differences(
-    program: Program, oracle: Transcript, subject: Transcript
-) -> Iterator[Difference]:
+def differences(program: Program, oracle: Transcript, subject: Transcript) -> Iterator[Difference]:
     """Yield the steps at which two transcripts part."""
     for index in range(max(len(oracle.steps), len(subject.steps))):
         left = oracle.steps[index] if index < len(oracle.steps) else ["(ended)"]

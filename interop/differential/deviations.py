@@ -7,11 +7,13 @@ it is still the same on both sides (a different text), or not (comparing ends wi
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from interop.differential.compare import Difference
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from interop.differential.compare import Difference
 
 
 @dataclass(frozen=True)

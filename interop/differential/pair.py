@@ -6,12 +6,15 @@ import itertools
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from os import getpid
+from typing import TYPE_CHECKING
 
-from interop.differential.client import Endpoint
 from interop.differential.compare import Difference, differences
 from interop.differential.deviations import find_deviation
-from interop.differential.program import Program
 from interop.differential.run import Runner
+
+if TYPE_CHECKING:
+    from interop.differential.client import Endpoint
+    from interop.differential.program import Program
 
 
 @dataclass

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from interop.differential.compare import Difference
-from interop.differential.program import Program
+if TYPE_CHECKING:
+    from interop.differential.compare import Difference
+    from interop.differential.program import Program
 
 
 def show(program: Program, difference: Difference) -> str:

@@ -10,12 +10,14 @@ no frame arrived, no count moved, and every message published in confirm mode is
 from __future__ import annotations
 
 import time
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from interop.differential.client import NoAnswer
 from interop.differential.probe import GONE, Prober
-from interop.differential.program import Step
 from interop.differential.session import PROBE_CHANNEL_MAX, PROBE_CHANNEL_MIN, Peer, Session
+
+if TYPE_CHECKING:
+    from interop.differential.program import Step
 
 CONFIRM_PATIENCE_S: Final = 2.0
 """Persistent messages are confirmed after a disk write; a confirm that is later is missing."""
@@ -27,7 +29,8 @@ PAUSE_S: Final = 0.0005
 def settle_down(session: Session, prober: Prober, step: Step) -> dict[str, str]:
     """Wait for rest and return the state of all queues and exchanges; raises NoAnswer."""
     started = time.monotonic()
-    quiet_s = step.rest_ms / 1000 + (QUIET_AFTER_LOSS_S if _loses_deliveries(session, step) else 0)
+    quiet_s = QUIET_AFTER_LOSS_S if _loses_deliveries(session, step) else 0.0
+    rest_s = step.rest_ms / 1000
     absent: set[str] = set()
     state: dict[str, str] = {}
     last: object = None
@@ -39,9 +42,12 @@ def settle_down(session: Session, prober: Prober, step: Step) -> dict[str, str]:
         absent.update(key.split(" ", 1)[1] for key, answer in state.items() if answer == GONE)
         _sync(session)
         now = (state.copy(), sum(len(peer.received) for peer in session.peers.values()))
-        if now == last and time.monotonic() - started >= quiet_s:
+        if now == last and rest_s:
+            time.sleep(rest_s)
+            rest_s = 0.0
+        elif now == last and time.monotonic() - started >= quiet_s:
             break
-        if now == last:
+        elif now == last:
             time.sleep(min(0.002, quiet_s))
         last = now
         time.sleep(PAUSE_S)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from interop.differential.client import Endpoint, NoAnswer
+from interop.differential.generate.themes import HASH
 from interop.differential.probe import Prober
-from interop.differential.program import Program, Step
 from interop.differential.rest import settle_down
 from interop.differential.session import Session
 from interop.differential.transcript import Renderer
+
+if TYPE_CHECKING:
+    from interop.differential.program import Program, Step
 
 
 @dataclass
@@ -29,7 +33,7 @@ class Runner:
     def run(self, program: Program, prefix: str) -> Transcript:
         """Return what a client saw; raises OSError if the broker is not there at all."""
         session = Session(self.endpoint, prefix)
-        renderer = Renderer(session)
+        renderer = Renderer(session, is_summed=program.label == HASH)
         transcript = Transcript()
         made: set[str] = set()
         self.prober.forget_names()

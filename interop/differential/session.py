@@ -7,12 +7,14 @@ becomes the first server-named queue), and the replies are noted as far as later
 from __future__ import annotations
 
 import hashlib
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from interop.differential import codec
 from interop.differential.channel import Channel
 from interop.differential.client import Connection, Endpoint, NoAnswer, Received, Tuning
-from interop.differential.program import Op, Step
+
+if TYPE_CHECKING:
+    from interop.differential.program import Op, Step
 
 PROBE_CHANNEL_MIN: Final = 1000
 PROBE_CHANNEL_MAX: Final = 1999
@@ -259,7 +261,7 @@ class Session:
             return
         kind = name.split(".")[0]
         made = str(args.get(kind, "")).replace("\r", "").replace("\n", "")
-        if not made.startswith(self.prefix):
+        if not made.startswith(self.prefix) or not made.isprintable():
             return
         (self.queues if kind == "queue" else self.exchanges).add(made)
         if args.get("exclusive"):
@@ -311,7 +313,7 @@ class Session:
             return None
         if args.get("again") or (is_multiple and channel.is_interleaved):
             return max(tag for _, tag in pool)
-        return pool[args["pick"] % len(pool)][1]
+        return pool[int(args["pick"]) % len(pool)][1]
 
     @staticmethod
     def _raw(_peer: Peer, step: Step, args: dict[str, Any]) -> bytes:

@@ -13,11 +13,14 @@ import re
 import time
 from collections import defaultdict
 from dataclasses import dataclass, field
-from typing import Any, Final
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
 from interop.differential import codec
-from interop.differential.client import Received
-from interop.differential.session import Peer, Session
+
+if TYPE_CHECKING:
+    from interop.differential.client import Received
+    from interop.differential.session import Peer, Session
 
 NOW_SPAN_S: Final = 900
 """A time nearer to now than this is the broker's clock; programs use times long past."""
@@ -53,10 +56,15 @@ class ChannelStep:
 
 
 class Renderer:
-    """Turns one session's receptions into lines, remembering the names it has replaced."""
+    """Turns one session's receptions into lines, remembering the names it has replaced.
 
-    def __init__(self, session: Session) -> None:
+    ``is_summed``: compare the queues' counts only as a sum (which queue a hashing exchange
+    chooses is the broker's business).
+    """
+
+    def __init__(self, session: Session, *, is_summed: bool = False) -> None:
         self.session = session
+        self.is_summed = is_summed
 
     def step_lines(self, state: dict[str, str]) -> list[str]:
         """Return the lines of the step just done, and clear what was received."""
@@ -64,17 +72,18 @@ class Renderer:
         for number, peer in sorted(self.session.peers.items()):
             lines += self._peer_lines(number, peer)
             peer.received.clear()
-        lines += [self.clean(f"{key}: {answer}") for key, answer in sorted(state.items())]
-        return lines
+        states = sorted(self.clean(f"{key}: {answer}") for key, answer in state.items())
+        return [*map(_without_count, lines), *_summed(states)] if self.is_summed else lines + states
 
     def clean(self, text: str) -> str:
         """Return text with the program's prefix and generated names replaced."""
         for kind, pattern in _GENERATED:
-            text = pattern.sub(lambda match, kind=kind: self._placeholder(kind, match[0]), text)
+            text = pattern.sub(partial(self._placeholder, kind), text)
         text = text.replace(f"vhost '{self.session.endpoint.vhost}'", "vhost '$vhost'")
         return text.replace(self.session.prefix, "~")
 
-    def _placeholder(self, kind: str, name: str) -> str:
+    def _placeholder(self, kind: str, match: re.Match[str]) -> str:
+        name = match[0]
         self.session.learn(kind, name)
         return f"${kind}{self.session.seen[kind].index(name)}"
 
@@ -150,11 +159,21 @@ class Renderer:
     def render(self, received: Received) -> str:
         """Return a method with its content as one line."""
         left_out = _LEFT_OUT.get(received.name, ())
-        args = [f"{k}={v!r}" for k, v in received.args.items() if k not in left_out]
+        args = [f"{k}={quote(v)}" for k, v in received.args.items() if k not in left_out]
         text = " ".join([received.name, *args])
         if received.name in codec.CONTENT_METHODS:
             text += f" {render_properties(received.raw_properties)} {render_body(received)}"
         return self.clean(text)
+
+
+def _without_count(line: str) -> str:
+    return re.sub(r"message_count=\d+", "message_count=*", line)
+
+
+def _summed(states: list[str]) -> list[str]:
+    counts = [int(match[1]) for each in states if (match := re.search(r"ready=(\d+)", each))]
+    kept = [re.sub(r"ready=\d+", "ready=*", each) for each in states]
+    return [*kept, f"ready in all queues: {sum(counts)}"]
 
 
 def render_body(received: Received) -> str:
@@ -178,7 +197,7 @@ def render_properties(raw: bytes) -> str:
 
 
 def _render_property(name: str, value: Any) -> str:
-    return render_value("F", value) if name == "headers" else repr(value)
+    return render_value("F", value) if name == "headers" else quote(value)
 
 
 def render_value(kind: str, value: Any) -> str:
@@ -190,4 +209,11 @@ def render_value(kind: str, value: Any) -> str:
         return f"[{', '.join(render_value(k, v) for k, v in value)}]"
     if kind == "T" and abs(value - time.time()) < NOW_SPAN_S:
         return "T:now"
-    return f"{kind}:{value!r}"
+    return f"{kind}:{quote(value)}"
+
+
+def quote(value: Any) -> str:
+    """Return a value as text, strings in quotes and on one line."""
+    if not isinstance(value, str):
+        return repr(value)
+    return "'" + value.replace("\\", "\\\\").replace("\r", "\\r").replace("\n", "\\n") + "'"

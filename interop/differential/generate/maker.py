@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from interop.differential.codec import Table
 from interop.differential.generate import vocabulary
 from interop.differential.program import Op, Step
+
+if TYPE_CHECKING:
+    from random import Random
+
+    from interop.differential.codec import Table
 
 
 @dataclass

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final
 
-from interop.differential.generate import topology, traffic
+from interop.differential.generate import misuse, special, topology, traffic
 from interop.differential.generate.maker import Maker
 from interop.differential.program import Program
 
@@ -104,6 +104,76 @@ _REPLY: Final[dict[Steps, int]] = {
     traffic.close_channel: 1,
 }
 
+_MISUSE: Final[dict[Steps, int]] = {
+    misuse.content_out_of_order: 8,
+    misuse.bad_frame: 7,
+    misuse.unknown_method: 7,
+    misuse.bad_table: 4,
+    misuse.bad_properties_frame: 3,
+    misuse.not_utf8: 2,
+    misuse.alien_method: 5,
+    misuse.late_method: 5,
+    misuse.unopened: 7,
+    misuse.dropped_silently: 4,
+    misuse.too_large: 3,
+    misuse.many_channels: 1,
+    misuse.handshake: 5,
+    misuse.access_request: 1,
+    traffic.publish: 10,
+    traffic.consume: 10,
+    traffic.get: 8,
+    traffic.settle_badly: 2,
+    traffic.flow: 2,
+    topology.some_queue: 2,
+}
+_DEAD_LETTER: Final[dict[Steps, int]] = {
+    special.publish_first: 20,
+    special.reject: 18,
+    traffic.get: 8,
+    traffic.consume: 4,
+    traffic.settle: 8,
+    traffic.cancel: 3,
+    traffic.confirm_select: 1,
+    traffic.close_channel: 1,
+    topology.delete_exchange: 1,
+    topology.delete_queue: 1,
+}
+_EXPIRY: Final[dict[Steps, int]] = {
+    special.publish_mortal: 20,
+    traffic.get: 8,
+    traffic.consume: 4,
+    traffic.settle: 5,
+    traffic.cancel: 4,
+    traffic.recover: 2,
+    traffic.close_channel: 1,
+    traffic.confirm_select: 1,
+}
+_OWNERS: Final[dict[Steps, int]] = {
+    special.own_queue: 14,
+    special.own_exchange: 8,
+    special.reconnect: 3,
+    topology.unbind_queue: 4,
+    topology.unbind_exchange: 3,
+    topology.delete_queue: 6,
+    topology.delete_exchange: 3,
+    topology.passive: 3,
+    topology.bind_queue: 4,
+    traffic.consume: 14,
+    traffic.cancel: 6,
+    traffic.publish: 8,
+    traffic.get: 4,
+    traffic.settle: 3,
+    traffic.close_channel: 5,
+    traffic.close_connection: 5,
+}
+_HASH: Final[dict[Steps, int]] = {
+    special.publish_hashed: 10,
+    special.empty_hashed: 3,
+    special.rebind_hashed: 4,
+}
+
+HASH: Final = "hash"
+"""The theme in which only the sum over all queues is compared."""
 THEMES: Final[dict[str, Theme]] = {
     "declare": Theme(5, _DECLARE),
     "route": Theme(5, _ROUTE),
@@ -112,6 +182,11 @@ THEMES: Final[dict[str, Theme]] = {
     "content": Theme(3, _CONTENT),
     "reply": Theme(1, _REPLY),
     "mixed": Theme(4, {**_DECLARE, **_ROUTE, **_CONFIRM, **_CONSUME}),
+    "misuse": Theme(4, _MISUSE),
+    "dead-letter": Theme(4, _DEAD_LETTER, special.dead_letter_layout),
+    "expiry": Theme(1, _EXPIRY, special.expiry_layout, special.REST_MS),
+    "owners": Theme(4, _OWNERS),
+    HASH: Theme(1, _HASH, special.hash_layout),
 }
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from interop.differential.generate import vocabulary
-from interop.differential.generate.maker import Maker
 from interop.differential.program import Op
+
+if TYPE_CHECKING:
+    from interop.differential.codec import Table
+    from interop.differential.generate.maker import Maker
 
 
 def queue_declare(make: Maker, name: str, **fields: Any) -> Op:
@@ -139,7 +142,7 @@ def bad_exchange(make: Maker) -> None:
             (make.exchange(), rng.choice(vocabulary.TYPES)),
         ]
     )
-    arguments = rng.choice(
+    arguments: Table = rng.choice(
         [
             [],
             [],
@@ -181,8 +184,8 @@ def bind_exchange(make: Maker) -> None:
     if source.startswith("amq.") and destination.startswith("amq."):
         destination = "@x0"
     key, arguments = make.binding(source)
-    args = {"source": source, "destination": destination}
-    args.update(routing_key=key, arguments=arguments, nowait=make.chance(0.1))
+    args: dict[str, Any] = {"source": source, "destination": destination, "routing_key": key}
+    args |= {"arguments": arguments, "nowait": make.chance(0.1)}
     make.add(Op("exchange.bind", args))
 
 

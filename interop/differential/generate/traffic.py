@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from interop.differential.generate import vocabulary
-from interop.differential.generate.maker import Maker
 from interop.differential.program import Op
+
+if TYPE_CHECKING:
+    from interop.differential.generate.maker import Maker
 
 
 def target(make: Maker) -> tuple[str, str]:
@@ -26,9 +28,7 @@ def publish(make: Maker) -> None:
         exchange, key = target(make)
         properties = vocabulary.properties(make.rng, share=make.rng.choice([0.05, 0.3]))
         is_mandatory = make.chance(0.3)
-        ops.append(
-            make.message(exchange, key, properties=properties, is_mandatory=is_mandatory)
-        )
+        ops.append(make.message(exchange, key, properties=properties, is_mandatory=is_mandatory))
     make.add(*ops)
 
 
