@@ -87,7 +87,7 @@ def start_broker(*options: str) -> Iterator[RunningBroker]:
 
 def _running(addresses: Mapping[str, str], process: subprocess.Popen[str]) -> RunningBroker:
     host, _, port = addresses["amqp"].rpartition(":")
-    management_port = int(addresses["management"].rpartition(":")[2])
+    management_port = int(addresses.get("management", ":0").rpartition(":")[2])
     return RunningBroker(host, int(port), management_port, process=process)
 
 
