@@ -223,6 +223,11 @@ def _check(table: Table, where: str, checks: Mapping[str, Check]) -> None:
             raise _refuse(name, where, wrong)
 
 
+def atom(name: str) -> str:
+    """Return a name as Erlang prints an atom: in quotes unless it is a plain word."""
+    return name if re.fullmatch("[a-z][A-Za-z0-9_@]*", name) else f"'{name}'"
+
+
 def check_same(name: str, where: str, current: object, received: object) -> None:
     """Compare a property or a bare argument value of a redeclare.
 

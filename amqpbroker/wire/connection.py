@@ -110,6 +110,13 @@ _NEXT: Final[dict[type[Method], State]] = {
 """The state after sending a method."""
 
 
+_AFTER: Final[dict[type[Method], State]] = {
+    m.ConnectionTuneOk: State.OPENING,
+    m.ConnectionCloseOk: State.CLOSED,
+}
+"""The state after a client's method that needs no answer."""
+
+
 class BadProtocolHeader(Exception):
     """The client did not open with an AMQP 0-9-1 header: answer with ours and hang up (A1.1)."""
 
@@ -193,10 +200,9 @@ class Connection:
         self.write(encode_method(number, method))
 
     def tuned(self, channel_count_max: int, frame_size_max: int) -> None:
-        """Follow connection.tune-ok: the limits of both sides from now on."""
+        """Keep to the limits that connection.tune-ok has settled."""
         self.channel_count_max = channel_count_max
         self.frame_size_max = frame_size_max
-        self.state = State.OPENING
 
     def write(self, frames: bytes) -> None:
         """Queue frames that are already encoded."""
@@ -323,8 +329,7 @@ class Connection:
         if kind == FRAME_METHOD and len(payload) >= 4:
             method = decode_method(payload)
             if type(method) in _LEGAL[self.state]:
-                if type(method) is m.ConnectionTuneOk:
-                    self.state = State.OPENING
+                self.state = _AFTER.get(type(method), self.state)
                 return method
             if self.state is State.CLOSING:
                 return None
@@ -342,6 +347,8 @@ class Connection:
         if kind != FRAME_METHOD or payload[:2] != b"\x00\x14":
             return None
         method = decode_method(payload)
+        if type(method) is m.ChannelOpen:
+            raise _failed(channel_error("second 'channel.open' seen"), method)
         if type(method) is m.ChannelCloseOk:
             del self._channels[number]
         elif type(method) is m.ChannelClose:
@@ -421,9 +428,7 @@ class Connection:
         if channel.remaining > 0:
             return None
         if channel.remaining < 0:
-            error = frame_error("content body is longer than its header said")
-            error.failing = _PUBLISH
-            raise error
+            raise _publish_failed("expected content body, got non content body frame instead")
         publication = channel.publication
         if self._publish_channel is channel and len(channel.bodies) == 1:
             self._remember(at[0][self._publish_start : at[1] + 7], number, publication)

@@ -44,12 +44,9 @@ def handle(session: Session, number: int, event: Event) -> Awaitable[None] | Non
     if opened is not None:
         handler = CHANNEL_HANDLERS.get(type(event))
         if handler is None:
-            raise event if isinstance(event, SoftError) else command_invalid(_unexpected(event))
+            raise event if isinstance(event, SoftError) else command_invalid("unimplemented method")
         handler(opened, event)
     elif type(event) is ChannelOpen:
         channel.open_channel(session, number)
     return None
 
-
-def _unexpected(event: object) -> str:
-    return f"a client may not send {getattr(event, 'method_name', type(event).__name__)}"

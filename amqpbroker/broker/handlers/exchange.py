@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from amqpbroker.broker.arguments import check_same, check_same_arguments
+from amqpbroker.broker.arguments import atom, check_same, check_same_arguments
 from amqpbroker.broker.handlers.bindings import bind_destination, unbind_destination
 from amqpbroker.broker.names import RESERVED_PREFIX, check_new, strip_line_ends
 from amqpbroker.errors import access_refused, precondition_failed
@@ -85,7 +85,7 @@ def _create(channel: Channel, name: str, event: ExchangeDeclare) -> Exchange:
 
 def _check_same(channel: Channel, exchange: Exchange, event: ExchangeDeclare) -> None:
     where = channel.described("exchange", exchange.name)
-    check_same("type", where, exchange.type_name, event.type)
+    check_same("type", where, atom(exchange.type_name), atom(event.type))
     check_same("durable", where, exchange.is_durable, event.durable)
     check_same("auto_delete", where, exchange.is_auto_delete, event.auto_delete)
     check_same("internal", where, exchange.is_internal, event.internal)
