@@ -134,7 +134,8 @@ def test_the_last_declared_queue_stands_for_an_empty_name(client: RawClient) -> 
     assert message.command["routing_key"] == name
     purged = client.call(commands.Queue.Purge(), commands.Queue.PurgeOk)
     assert purged.message_count == 1
-    client.consume("")
+    client.consume("", tag="mine")
+    client.call(commands.Basic.Cancel("mine"), commands.Basic.CancelOk)
     unbind = commands.Queue.Unbind(exchange="amq.direct", routing_key="")
     client.call(unbind, commands.Queue.UnbindOk)
     client.publish(name, b"three", exchange="amq.direct")
