@@ -137,6 +137,7 @@ def cipher_for(head: SegmentHead, keyring: Keyring | None, path: str) -> Segment
 def recover(disk: Disk, options: LogOptions) -> Recovered:
     """Open the log in ``disk``, which is locked. Raises LogMissing, Corrupt, LogUnavailable."""
     names = disk.names()
+    disk.sync_names()  # a name that a killed process made may be in the page cache only
     manifest = _manifest(disk, names)
     bases = _live_bases(disk, names, manifest)
     segments = tuple(_open_segment(disk, base, manifest, options) for base in bases)
