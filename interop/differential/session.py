@@ -97,7 +97,8 @@ class Peer:
         elif name == "basic.consume-ok":
             self._note_consumer(channel, received.args["consumer_tag"])
         elif name in ("basic.ack", "basic.nack"):
-            received.args["numbers"] = channel.expand_confirm(**received.args)
+            args = received.args
+            args["numbers"] = channel.expand_confirm(args["delivery_tag"], args["multiple"])
         elif name == "basic.return":
             received.is_late = channel.sequence_of_body.get(received.body) in channel.confirmed
 

@@ -30,6 +30,8 @@ _GENERATED: Final = (
     ("tag", re.compile(r"amq\.ctag-[A-Za-z0-9_-]{22}")),
     ("reply", re.compile(r"amq\.rabbitmq\.reply-to\.[^\s'\"]+")),
 )
+_LINE_BREAK: Final = re.compile(r"\n +")
+"""Where Erlang's pretty printer broke a long term in a reply text."""
 _STREAMED: Final = {
     "basic.consume-ok": "consumer_tag",
     "basic.cancel-ok": "consumer_tag",
@@ -216,4 +218,5 @@ def quote(value: Any) -> str:
     """Return a value as text, strings in quotes and on one line."""
     if not isinstance(value, str):
         return repr(value)
-    return "'" + value.replace("\\", "\\\\").replace("\r", "\\r").replace("\n", "\\n") + "'"
+    text = _LINE_BREAK.sub("", value)
+    return "'" + text.replace("\\", "\\\\").replace("\r", "\\r").replace("\n", "\\n") + "'"

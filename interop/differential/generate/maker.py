@@ -30,7 +30,9 @@ class Maker:
     consumed: dict[tuple[int, int], set[str]] = field(default_factory=dict)
     consumers: dict[str, list[tuple[int, int, str]]] = field(default_factory=dict)
     global_qos: set[tuple[int, int]] = field(default_factory=set)
-    dead_letter_sources: dict[str, set[str]] = field(default_factory=dict)
+    holders: list[tuple[int, int]] = field(default_factory=list)
+    filled: list[str] = field(default_factory=list)
+    modes: dict[tuple[int, int], str] = field(default_factory=dict)
 
     def add(
         self, *ops: Op, at: tuple[int, int] | None = None, is_careful: bool = True, rest_ms: int = 0
@@ -51,13 +53,28 @@ class Maker:
 
     def queue(self) -> str:
         """Return a queue's name, usually of one that was declared."""
-        if self.declared and self.chance(0.9):
+        if self.declared and self.chance(0.95):
             return self.rng.choice(list(self.declared))
         return self.rng.choice([*vocabulary.QUEUES, "@missing"])
 
+    def filled_queue(self) -> str:
+        """Return a queue's name, usually of one that was published to."""
+        if self.filled and self.chance(0.75):
+            return self.rng.choice(self.filled)
+        return self.queue()
+
+    def holder(self) -> tuple[int, int]:
+        """Return a channel that probably has unsettled deliveries."""
+        return self.rng.choice(self.holders) if self.holders else self.place()
+
+    def moded_place(self, mode: str) -> tuple[int, int]:
+        """Return a channel, usually one in the mode given (``confirm`` or ``tx``)."""
+        places = [place for place, each in self.modes.items() if each == mode]
+        return self.rng.choice(places) if places and self.chance(0.7) else self.place()
+
     def exchange(self) -> str:
         """Return an exchange's name, usually of one that was declared."""
-        if self.types and self.chance(0.9):
+        if self.types and self.chance(0.95):
             return self.rng.choice(list(self.types))
         return self.rng.choice([*vocabulary.EXCHANGES, "@missing", "amq.direct", "amq.topic"])
 
@@ -83,6 +100,8 @@ class Maker:
     ) -> Op:
         """Return a publish of a fresh message."""
         self.message_count += 1
+        if not exchange and routing_key in self.declared:
+            self.filled = [*self.filled, routing_key][-4:]
         given = properties if properties is not None else vocabulary.properties(self.rng)
         args = {
             "exchange": exchange,

@@ -224,8 +224,8 @@ def dropped_silently(make: Maker) -> None:
     after = [
         Op("queue.declare", {"queue": "@late"}),
         Op("basic.ack", {"delivery_tag": 99}),
-        Op("channel.open"),
         Op("basic.qos", {"prefetch_size": 1}),
+        Op("tx.commit"),
         make.message("", make.queue()),
     ]
     ops = make.rng.sample(after, make.rng.randint(1, 3))

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 TTL_MAX_MS: Final = 10
 EXPIRES_MS: Final = 20
-REST_MS: Final = 60
+REST_MS: Final = 45
 """Longer than any time to live used, with a margin for a busy machine."""
 
 
@@ -93,6 +93,7 @@ def reject(make: Maker) -> None:
     """Get and reject: the shortest way to a dead letter."""
     queue = make.rng.choice(["@q0", "@q0", "@q1", "@q2"])
     at = make.place()
+    make.holders.append(at)
     make.add(Op("basic.get", {"queue": queue}), at=at)
     args = {"method": "basic.reject", "requeue": make.chance(0.15), "pick": 0}
     make.add(Op("settle", args), at=at)

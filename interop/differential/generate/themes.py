@@ -178,7 +178,7 @@ THEMES: Final[dict[str, Theme]] = {
     "declare": Theme(5, _DECLARE),
     "route": Theme(5, _ROUTE),
     "consume": Theme(7, _CONSUME),
-    "confirm": Theme(4, _CONFIRM),
+    "confirm": Theme(5, _CONFIRM, topology.confirm_layout),
     "content": Theme(3, _CONTENT),
     "reply": Theme(1, _REPLY),
     "mixed": Theme(4, {**_DECLARE, **_ROUTE, **_CONFIRM, **_CONSUME}),

@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 def queue_declare(make: Maker, name: str, **fields: Any) -> Op:
     """Return a queue.declare and note the queue as existing."""
     args = {"queue": name, **fields}
-    if not fields.get("passive"):
+    if not fields.get("passive") and name in vocabulary.QUEUES:
         make.declared.setdefault(name, args)
     return Op("queue.declare", args)
 
 
 def exchange_declare(make: Maker, name: str, kind: str, **fields: Any) -> Op:
     """Return an exchange.declare and note the exchange as existing."""
-    if not fields.get("passive"):
+    if not fields.get("passive") and name in vocabulary.EXCHANGES:
         make.types.setdefault(name, kind)
     return Op("exchange.declare", {"exchange": name, "type": kind, **fields})
 
@@ -219,6 +219,25 @@ def delete_exchange(make: Maker) -> None:
         make.types.pop(name, None)
     args = {"exchange": name, "if_unused": is_only_unused, "nowait": make.chance(0.1)}
     make.add(Op("exchange.delete", args))
+
+
+def confirm_layout(make: Maker) -> None:
+    """Start with queues that overflow, and channels in confirm or transaction mode."""
+    lay_out(make)
+    for queue in list(make.declared):
+        if make.chance(0.6):
+            bounded = [("x-max-length", "I", make.rng.choice([0, 1, 2]))]
+            modes = ["reject-publish", "reject-publish", "reject-publish-dlx", "drop-head"]
+            arguments = [*bounded, ("x-overflow", "S", make.rng.choice(modes))]
+            name = vocabulary.QUEUES[3] if make.chance(0.5) else queue
+            if name == queue:
+                make.add(Op("queue.delete", {"queue": queue}), at=(0, 1))
+                make.declared.pop(queue)
+            make.add(queue_declare(make, name, durable=True, arguments=arguments), at=(0, 1))
+    for channel in range(1, make.channel_count + 1):
+        mode = make.rng.choice(["confirm", "confirm", "tx"])
+        make.modes[0, channel] = mode
+        make.add(Op(f"{mode}.select"), at=(0, channel))
 
 
 def lay_out(make: Maker) -> None:

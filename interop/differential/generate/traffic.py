@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def target(make: Maker) -> tuple[str, str]:
     """Return exchange and routing key of a publish; most reach a queue."""
-    if make.chance(0.55):
+    if make.chance(0.7):
         return "", make.queue()
     exchange = make.exchange()
     if make.types.get(exchange) == "x-consistent-hash":
@@ -29,7 +29,7 @@ def publish(make: Maker) -> None:
         properties = vocabulary.properties(make.rng, share=make.rng.choice([0.05, 0.3]))
         is_mandatory = make.chance(0.3)
         ops.append(make.message(exchange, key, properties=properties, is_mandatory=is_mandatory))
-    make.add(*ops)
+    make.add(*ops, at=make.moded_place(make.rng.choice(["confirm", "tx"])))
 
 
 def publish_matching(make: Maker) -> None:
@@ -75,7 +75,8 @@ def publish_priorities(make: Maker) -> None:
     """Publish a burst with priorities to one queue."""
     key = make.queue()
     priorities = [make.rng.choice([0, 1, 2, 5, 9, 255]) for _ in range(make.rng.randint(1, 5))]
-    make.add(*(make.message("", key, properties=[("priority", each)]) for each in priorities))
+    ops = [make.message("", key, properties=[("priority", each)]) for each in priorities]
+    make.add(*ops, at=make.moded_place("confirm"))
 
 
 def consume(make: Maker) -> None:
@@ -92,6 +93,8 @@ def consume(make: Maker) -> None:
     args["consumer_tag"] = _tag(make)
     if make.chance(0.15):
         args["arguments"] = [_consume_argument(make)]
+    if not args["no_ack"]:
+        make.holders.append(at)
     make.consumed.setdefault(at, set()).add(queue)
     make.consumers.setdefault(queue, []).append((*at, args["consumer_tag"]))
     make.add(Op("basic.consume", args), at=at)
@@ -136,15 +139,14 @@ def cancel(make: Maker) -> None:
 def get(make: Maker) -> None:
     """Get one or more messages."""
     ops = []
+    at = make.holder() if make.chance(0.5) else make.place()
     for _ in range(make.rng.choice([1, 1, 2, 4])):
-        queue = make.queue() if make.chance(0.97) else ""
-        ops.append(Op("basic.get", {"queue": queue, "no_ack": make.chance(0.4)}))
-    make.add(*ops, at=_busy_place(make))
-
-
-def _busy_place(make: Maker) -> tuple[int, int]:
-    places = list(make.consumed)
-    return make.rng.choice(places) if places and make.chance(0.7) else make.place()
+        queue = make.filled_queue() if make.chance(0.97) else ""
+        is_no_ack = make.chance(0.35)
+        if not is_no_ack:
+            make.holders.append(at)
+        ops.append(Op("basic.get", {"queue": queue, "no_ack": is_no_ack}))
+    make.add(*ops, at=at)
 
 
 def settle(make: Maker) -> None:
@@ -157,14 +159,14 @@ def settle(make: Maker) -> None:
         if method != "basic.reject":
             args["multiple"] = make.chance(0.3)
         ops.append(Op("settle", args))
-    make.add(*ops, at=_busy_place(make))
+    make.add(*ops, at=make.holder())
 
 
 def settle_all(make: Maker) -> None:
     """Settle everything with tag 0."""
     method = make.rng.choice(["basic.ack", "basic.nack"])
     args = {"method": method, "requeue": make.chance(0.6), "multiple": True, "tag": 0}
-    make.add(Op("settle", args), at=_busy_place(make))
+    make.add(Op("settle", args), at=make.holder())
 
 
 def settle_badly(make: Maker) -> None:
@@ -174,7 +176,7 @@ def settle_badly(make: Maker) -> None:
     args = {"method": method, **choice, "requeue": make.chance(0.5)}
     if method != "basic.reject" and "tag" not in choice:
         args["multiple"] = make.chance(0.5)
-    make.add(Op("settle", args), at=_busy_place(make))
+    make.add(Op("settle", args), at=make.holder())
 
 
 def qos(make: Maker) -> None:
@@ -192,18 +194,25 @@ def qos(make: Maker) -> None:
 def recover(make: Maker) -> None:
     """Requeue what a channel holds."""
     method = make.rng.choice(["basic.recover", "basic.recover", "basic.recover-async"])
-    make.add(Op(method, {"requeue": make.chance(0.92)}), at=_busy_place(make))
+    make.add(Op(method, {"requeue": make.chance(0.92)}), at=make.holder())
 
 
 def confirm_select(make: Maker) -> None:
     """Put a channel into confirm mode."""
-    make.add(Op("confirm.select", {"nowait": make.chance(0.2)}))
+    at = make.place()
+    make.modes.setdefault(at, "confirm")
+    make.add(Op("confirm.select", {"nowait": make.chance(0.2)}), at=at)
 
 
 def transaction(make: Maker) -> None:
     """Open, commit or roll back a transaction."""
-    method = make.rng.choice(["tx.select", "tx.commit", "tx.commit", "tx.rollback"])
-    make.add(Op(method), at=_busy_place(make) if method != "tx.select" else None)
+    if make.chance(0.25):
+        at = make.place()
+        make.modes.setdefault(at, "tx")
+        make.add(Op("tx.select"), at=at)
+    elif "tx" in make.modes.values() or make.chance(0.2):
+        method = make.rng.choice(["tx.commit", "tx.commit", "tx.rollback"])
+        make.add(Op(method), at=make.moded_place("tx") if make.chance(0.95) else None)
 
 
 def flow(make: Maker) -> None:
@@ -213,7 +222,7 @@ def flow(make: Maker) -> None:
 
 def close_channel(make: Maker) -> None:
     """Close a channel; the next step on it opens it again."""
-    at = _busy_place(make)
+    at = make.holder()
     forget(make, at)
     make.add(Op("channel.close", {"reply_code": 200, "reply_text": "bye"}), at=at)
 
@@ -229,8 +238,10 @@ def close_connection(make: Maker) -> None:
 
 
 def forget(make: Maker, at: tuple[int, int]) -> None:
-    """Note that a channel's consumers are gone."""
+    """Note that a channel is gone with all it had."""
     make.consumed.pop(at, None)
+    make.modes.pop(at, None)
+    make.holders = [each for each in make.holders if each != at]
     make.global_qos.discard(at)
     for consumers in make.consumers.values():
         consumers[:] = [each for each in consumers if each[:2] != at]

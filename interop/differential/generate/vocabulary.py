@@ -96,7 +96,7 @@ def properties(rng: Random, *, share: float = 0.3) -> list[tuple[str, Any]]:
         ("content_type", text(rng)),
         ("content_encoding", text(rng)),
         ("headers", table(rng, rng.randrange(5))),
-        ("delivery_mode", rng.choice([0, 1, 2, 2, 2, 3, 255])),
+        ("delivery_mode", rng.choice([1, 2, 2])),
         ("priority", rng.choice([0, 1, 2, 5, 9, 10, 255])),
         ("correlation_id", text(rng)),
         ("reply_to", text(rng)),
@@ -128,6 +128,7 @@ def bad_properties(rng: Random) -> list[tuple[str, Any]]:
         [
             [("expiration", rng.choice(expirations))],
             [("user_id", rng.choice(["nobody", ""]))],
+            [("delivery_mode", rng.choice([0, 3, 255]))],
             [("headers", [(rng.choice(["CC", "BCC"]), *strange)])],
         ]
     )
