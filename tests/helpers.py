@@ -64,11 +64,16 @@ class Management(NamedTuple):
 
 
 @contextlib.contextmanager
-def start_broker(*options: str) -> Iterator[RunningBroker]:
-    """Run ``amqpbroker serve`` in a process; stop it by SIGTERM and check that it exits with 0."""
+def start_broker(**settings: object) -> Iterator[RunningBroker]:
+    """Run ``amqpbroker serve --memory`` in a process; SIGTERM must make it exit with 0.
+
+    ``settings`` are given as environment: ``start_broker(frame_max=4096)``.
+    """
     ports = ("--host", "127.0.0.1", "--port", "0", "--management-port", "0")
-    command = [sys.executable, "-m", "amqpbroker", "serve", *ports, *(options or ("--memory",))]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    command = [sys.executable, "-m", "amqpbroker", "serve", "--memory", *ports]
+    given = {f"AMQPBROKER_{name.upper()}": str(value) for name, value in settings.items()}
+    environment = {**os.environ, **given}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stdout is not None
         guard = threading.Timer(DEADLINE_S, process.kill)
         guard.start()
@@ -97,7 +102,7 @@ def external_broker(url: str) -> Iterator[RunningBroker]:
     address = urllib.parse.urlsplit(url)
     port = address.port or 5672
     management_port = int(os.environ.get("AMQPBROKER_TEST_MANAGEMENT_PORT", port + 10_000))
-    vhost = f"test-{os.getpid()}-{os.urandom(3).hex()}"
+    vhost = f"test-{os.urandom(4).hex()}"
     broker = RunningBroker(address.hostname or "127.0.0.1", port, management_port, vhost)
     broker.management.request("PUT", f"/vhosts/{vhost}", {})
     full = {"configure": ".*", "write": ".*", "read": ".*"}

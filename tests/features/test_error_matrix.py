@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pamqp import commands
 
+from tests.amqp_bytes import longstr, method_frame, shortstr
 from tests.conftest import EXTERNAL_URL
 from tests.helpers import start_broker
 from tests.raw_client import RawClient
@@ -140,3 +141,16 @@ def test_clients_are_told_that_the_broker_stops() -> None:
         client.expect_connection_error(320, text)
         assert client.receive_to_end() == b""
         client.close()
+
+
+IN_A_CHARACTER = pytest.mark.deviates("RabbitMQ cuts within a character")
+
+
+@pytest.mark.parametrize("start", ["", pytest.param("x", marks=IN_A_CHARACTER)])
+def test_a_long_text_is_cut_to_255_bytes(client: RawClient, start: str) -> None:
+    # T29
+    queue = start + "é" * 126
+    client.send(method_frame(1, *DECLARE, bytes(2) + shortstr(queue) + b"\x01" + longstr("")))
+    close = client.read(commands.Channel.Close)
+    text = f"NOT_FOUND - no {client.resource('queue', queue)}".encode()
+    assert close.reply_text == text[:252].decode(errors="ignore") + "..."
