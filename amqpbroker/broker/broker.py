@@ -9,6 +9,7 @@ from amqpbroker.broker.vhost import VHost
 
 if TYPE_CHECKING:
     from amqpbroker.broker.direct_reply_to import ReplyConsumer
+    from amqpbroker.broker.journal import Journal
     from amqpbroker.broker.session import Session
     from amqpbroker.config import Config
 
@@ -25,6 +26,8 @@ class Broker:
         self.touched: list[Session] = []
         """Sessions with something to write since the last flush."""
         self.reply_consumers: dict[str, ReplyConsumer] = {}
+        self.journal: Journal | None = None
+        """The log of durable queues; None if everything is in memory."""
 
     def flush(self) -> None:
         """End a batch: everybody who got something is woken once."""

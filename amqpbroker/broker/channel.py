@@ -146,8 +146,14 @@ class Channel:
 
     def ack(self, deliveries: Sequence[Delivery]) -> None:
         """Forget messages that are done."""
+        kept: dict[Queue, list[Message]] = {}
         for delivery in deliveries:
-            delivery.queue.unsettled_count -= 1
+            queue = delivery.queue
+            queue.unsettled_count -= 1
+            if delivery.message.run is not None:
+                kept.setdefault(queue, []).append(delivery.message)
+        for queue, messages in kept.items():
+            queue.settle(messages)
         self._free(deliveries)
 
     def drop(self, deliveries: Sequence[Delivery]) -> None:

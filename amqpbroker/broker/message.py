@@ -8,18 +8,26 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from amqpbroker.broker.consumer import Consumer
+    from amqpbroker.broker.journal import Run
     from amqpbroker.broker.queue import Queue
     from amqpbroker.wire.content import Publication
 
 
 class Message:
-    """Content as published. One object serves all queues that it was routed to."""
+    """Content as published. One object serves all queues that it was routed to.
 
-    __slots__ = ("body", "publication")
+    A message that is kept on disk has a ``run`` and a ``sequence`` (see ``journal``).
+    """
 
-    def __init__(self, publication: Publication, body: bytes) -> None:
+    __slots__ = ("body", "publication", "run", "sequence")
+
+    def __init__(
+        self, publication: Publication, body: bytes, run: Run | None = None, sequence: int = 0
+    ) -> None:
         self.publication = publication
         self.body = body
+        self.run = run
+        self.sequence = sequence
 
     # What an exchange may know of a message (routing.message.Routable).
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from amqpbroker.broker.consumer import Consumer
+    from amqpbroker.broker.journal import Journal
     from amqpbroker.broker.ready import Ready
     from amqpbroker.broker.session import Session
     from amqpbroker.wire.content import Publication
@@ -31,9 +32,11 @@ class Queue:
         "consumers",
         "exclusive_consumer",
         "had_consumer",
+        "id",
         "is_auto_delete",
         "is_deleted",
         "is_durable",
+        "journal",
         "name",
         "owner",
         "ready",
@@ -49,8 +52,14 @@ class Queue:
         is_auto_delete: bool,
         arguments: Table,
         owner: Session | None = None,
+        journal: Journal | None = None,
+        queue_id: int = 0,
     ) -> None:
         self.name = name
+        self.id = queue_id
+        """Names a durable queue in the log, never reused; 0 for a queue that is not there."""
+        self.journal = journal
+        """Where a durable queue writes; None if nothing of it is kept."""
         self.is_durable = is_durable
         self.is_auto_delete = is_auto_delete
         self.arguments = arguments
@@ -67,16 +76,29 @@ class Queue:
 
     # in
 
-    def publish(self, publication: Publication, bodies: list[bytes]) -> None:
-        """Take messages that share a publication: to a consumer at once, or to the tail."""
+    def publish(
+        self,
+        publication: Publication,
+        bodies: list[bytes],
+        messages: list[Message] | None = None,
+    ) -> None:
+        """Take messages that share a publication: to a consumer at once, or to the tail.
+
+        ``messages`` are the same as objects, where they exist already because they are kept.
+        """
         start = 0
         if not self.ready:
-            start = self._hand_over(publication, bodies)
+            start = self._hand_over(publication, bodies, messages)
         if start < len(bodies):
-            self.ready.extend([Message(publication, body) for body in bodies[start:]])
+            if messages is None:
+                self.ready.extend([Message(publication, body) for body in bodies[start:]])
+            else:
+                self.ready.extend(messages[start:])
             self.pump()
 
-    def _hand_over(self, publication: Publication, bodies: list[bytes]) -> int:
+    def _hand_over(
+        self, publication: Publication, bodies: list[bytes], messages: list[Message] | None
+    ) -> int:
         """Deliver from the front of ``bodies`` to whose turn it is; return how many."""
         turn = self.consumers.next()
         if turn is None:
@@ -88,13 +110,19 @@ class Queue:
         run = bodies if count == len(bodies) else bodies[:count]
         position = self.ready.skip(count)
         first_tag = channel.deliver_run(consumer, publication, run, size)
-        if not consumer.no_ack:
-            to_position = position - first_tag
-            loans = [
-                Delivery(tag, self, tag + to_position, Message(publication, body), consumer)
-                for tag, body in enumerate(run, first_tag)
+        if consumer.no_ack:
+            if messages is not None and self.journal is not None:
+                self.journal.settle(self, messages[:count])
+            return count
+        if messages is None:
+            messages = [Message(publication, body) for body in run]
+        to_position = position - first_tag
+        channel.lend(
+            [
+                Delivery(tag, self, tag + to_position, message, consumer)
+                for tag, message in enumerate(messages[:count], first_tag)
             ]
-            channel.lend(loans)
+        )
         return count
 
     def requeue(self, deliveries: Iterable[Delivery]) -> None:
@@ -122,6 +150,8 @@ class Queue:
                 tag = channel.deliver(consumer, message, redelivered)
                 if not consumer.no_ack:
                     channel.lend([Delivery(tag, self, position, message, consumer)])
+                elif message.run is not None:
+                    self.settle((message,))
                 if session.is_full:
                     break
 
@@ -129,13 +159,20 @@ class Queue:
         """Take the message at the head for basic.get, None if there is none."""
         return self.ready.pop() if self.ready else None
 
-    def settled(self, count: int) -> None:
-        """Forget ``count`` deliveries that were acked or rejected for good."""
-        self.unsettled_count -= count
+    def settle(self, messages: Iterable[Message]) -> None:
+        """Let the log know that messages are gone for good."""
+        if self.journal is None:
+            return
+        if self.is_deleted:
+            self.journal.abandon(self, messages)
+        else:
+            self.journal.settle(self, messages)
 
     def purge(self) -> int:
         """Drop the ready messages; return how many (FEATURES A4.9)."""
-        return self.ready.clear()
+        messages = self.ready.clear()
+        self.settle(messages)
+        return len(messages)
 
     # consumers
 

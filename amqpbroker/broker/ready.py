@@ -30,12 +30,14 @@ class Ready(NamedTuple):
 class ReadyMessages:
     """The ready messages of one queue."""
 
-    __slots__ = ("_head", "_messages", "_returned")
+    __slots__ = ("_head", "_messages", "_redelivered_until", "_returned")
 
     def __init__(self) -> None:
         self._messages: deque[Message] = deque()
         self._returned: list[tuple[int, Message]] = []
         self._head = 0
+        self._redelivered_until = 0
+        """Messages below this position may have been delivered before the broker started."""
 
     def __len__(self) -> int:
         return len(self._messages) + len(self._returned)
@@ -46,6 +48,11 @@ class ReadyMessages:
     def extend(self, messages: Iterable[Message]) -> None:
         """Add messages at the tail."""
         self._messages.extend(messages)
+
+    def recover(self, messages: Iterable[Message]) -> None:
+        """Fill with what was here before a restart."""
+        self._messages.extend(messages)
+        self._redelivered_until = len(self._messages)
 
     def skip(self, count: int) -> int:
         """Count messages as passed through an empty queue; return the first's position."""
@@ -65,16 +72,17 @@ class ReadyMessages:
         message = self._messages.popleft()
         position = self._head
         self._head += 1
-        return Ready(position, message, False)
+        return Ready(position, message, position < self._redelivered_until)
 
     def give_back(self, position: int, message: Message) -> None:
         """Put a message back where it was; it will leave as redelivered (FEATURES A6.9)."""
         heappush(self._returned, (position, message))
 
-    def clear(self) -> int:
-        """Drop all messages; return how many there were."""
-        count = len(self)
+    def clear(self) -> list[Message]:
+        """Drop all messages; return them."""
+        messages = [message for _, message in self._returned]
+        messages += self._messages
         self._head += len(self._messages)
         self._messages.clear()
         self._returned.clear()
-        return count
+        return messages

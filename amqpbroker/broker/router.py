@@ -29,7 +29,7 @@ ROUTE_CACHE_COUNT_MAX: Final = 16384
 class Route:
     """Where messages of a publication go, and what consumers see of it."""
 
-    __slots__ = ("publication", "queues", "reply_consumer")
+    __slots__ = ("durable_queues", "publication", "queues", "reply_consumer")
 
     def __init__(
         self,
@@ -39,11 +39,22 @@ class Route:
     ) -> None:
         self.publication = publication
         self.queues = queues
+        self.durable_queues = (
+            [queue for queue in queues if queue.journal is not None]
+            if publication.is_persistent
+            else []
+        )
+        """Those that keep messages of this publication on disk."""
         self.reply_consumer = reply_consumer
 
-    def publish(self, channel: Channel, bodies: list[bytes]) -> None:
-        """Bring messages to the queues; return those that reach none and are mandatory."""
+    def publish(self, channel: Channel, bodies: list[bytes]) -> int:
+        """Bring messages to the queues; return those that reach none and are mandatory.
+
+        Returns the number of the commit that makes them safe, 0 if there is nothing to wait for.
+        """
         publication = self.publication
+        if self.durable_queues:
+            return self._keep(bodies)
         if self.queues:
             for queue in self.queues:
                 if not queue.is_deleted:
@@ -52,6 +63,17 @@ class Route:
             self.reply_consumer.deliver(publication, bodies)
         elif publication.mandatory:
             channel.session.return_unroutable(channel, publication, bodies)
+        return 0
+
+    def _keep(self, bodies: list[bytes]) -> int:
+        durable = [queue for queue in self.durable_queues if not queue.is_deleted]
+        journal = self.durable_queues[0].journal
+        assert journal is not None
+        messages = journal.enqueue(self.publication, bodies, durable) if durable else None
+        for queue in self.queues:
+            if not queue.is_deleted:
+                queue.publish(self.publication, bodies, messages)
+        return journal.ticket if durable else 0
 
 
 def is_stable(vhost: VHost, exchange: Exchange) -> bool:

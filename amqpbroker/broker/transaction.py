@@ -34,15 +34,16 @@ class Transaction:
         """Keep the settling of deliveries, taken from the channel, until commit."""
         self._settles.append((outcome, deliveries))
 
-    def commit(self) -> None:
-        """Apply everything."""
+    def commit(self) -> bool:
+        """Apply everything; return whether there is something that must reach the disk."""
         publishes, settles = self._publishes, self._settles
         self._publishes, self._settles = [], []
         channel = self._channel
-        for route, bodies in publishes:
-            route.publish(channel, bodies)
+        tickets = [route.publish(channel, bodies) for route, bodies in publishes]
         for outcome, deliveries in settles:
             getattr(channel, outcome)(deliveries)
+        is_kept = any(item.message.run for _, deliveries in settles for item in deliveries)
+        return is_kept or any(tickets)
 
     def rollback(self) -> None:
         """Forget the publishes; deliveries are unsettled again, not redelivered (A7.3)."""

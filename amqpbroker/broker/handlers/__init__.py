@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 CONNECTION_HANDLERS: dict[type, Callable[..., Awaitable[None] | None]] = connection.HANDLERS
 """On channel 0: called with session and event."""
 
-CHANNEL_HANDLERS: dict[type, Callable[[Any, Any], None]] = {
+CHANNEL_HANDLERS: dict[type, Callable[[Any, Any], Awaitable[None] | None]] = {
     **basic.HANDLERS,
     **channel.HANDLERS,
     **exchange.HANDLERS,
@@ -45,8 +45,7 @@ def handle(session: Session, number: int, event: Event) -> Awaitable[None] | Non
         handler = CHANNEL_HANDLERS.get(type(event))
         if handler is None:
             raise event if isinstance(event, SoftError) else command_invalid("unimplemented method")
-        handler(opened, event)
-    elif type(event) is ChannelOpen:
+        return handler(opened, event)
+    if type(event) is ChannelOpen:
         channel.open_channel(session, number)
     return None
-

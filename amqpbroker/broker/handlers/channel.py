@@ -27,6 +27,8 @@ from amqpbroker.wire.methods import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from amqpbroker.broker.session import Session
 
 
@@ -90,12 +92,23 @@ def _transaction(channel: Channel) -> Transaction:
     return channel.transaction
 
 
-def tx_commit(channel: Channel, _event: TxCommit) -> None:
-    """Apply the transaction.
+def tx_commit(channel: Channel, _event: TxCommit) -> Awaitable[None] | None:
+    """Apply the transaction; all of it reaches the disk in one batch, or nothing (A7.4).
 
     Raises :class:`~amqpbroker.errors.SoftError` 406 if there is none.
     """
-    _transaction(channel).commit()
+    is_kept = _transaction(channel).commit()
+    if is_kept:
+        return _committed(channel)
+    channel.session.send(channel.number, TxCommitOk())
+    return None
+
+
+async def _committed(channel: Channel) -> None:
+    journal = channel.session.broker.journal
+    assert journal is not None
+    channel.session.broker.flush()
+    await journal.wait(journal.ticket)
     channel.session.send(channel.number, TxCommitOk())
 
 

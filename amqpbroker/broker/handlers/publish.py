@@ -52,9 +52,14 @@ def _accept(channel: Channel, route: Route, bodies: list[bytes]) -> None:
     if channel.transaction is not None:
         channel.transaction.publish(route, bodies)
         return
-    route.publish(channel, bodies)
-    if channel.confirms is not None:
-        channel.confirms.publish(len(bodies))
+    ticket = route.publish(channel, bodies)
+    confirms = channel.confirms
+    if confirms is not None:
+        confirms.publish(len(bodies), ticket)
+        if ticket:
+            journal = channel.session.broker.journal
+            assert journal is not None
+            journal.notify(confirms)
 
 
 def _check(channel: Channel, publication: Publication) -> Exchange:

@@ -1,0 +1,328 @@
+"""What durable queues write to the shard log, and when it counts as written.
+
+Handlers stage; one task commits. Everything staged between two commits becomes one batch, so what
+one handler stages (a transaction, a transfer) is written as a whole or not at all (DESIGN section
+4, steps 4-7). A message that is settled before its commit began is never written.
+
+A staged message belongs to a :class:`Run`: messages of one publish batch with consecutive sequence
+numbers. A run is *staged*, then *writing*, then has a segment; each alive (message, queue) pair is
+counted in its segment, because a segment without any can be deleted.
+
+Deleting must not bring anything back: segment S may go only when nothing in it is alive **and**
+every older segment that its settles speak of is gone, or the settled messages would rise again.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final
+
+import anyio
+
+from amqpbroker.broker.message import Message
+from amqpbroker.storage.log import AppendRejected, LogError
+from amqpbroker.storage.shard_record import (
+    EnqueueRecord,
+    encode_enqueue,
+    encode_settle,
+    ranges_of,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from amqpbroker.broker.confirms import Confirms
+    from amqpbroker.broker.queue import Queue
+    from amqpbroker.storage.log import SegmentedLog, Writer
+    from amqpbroker.wire.content import Publication
+
+logger = logging.getLogger("amqpbroker.journal")
+
+BATCH_SIZE: Final = 4 << 20
+"""Bytes of bodies after which a commit leaves the rest to the next."""
+RETRY_DELAY_S: Final = 1.0
+"""Between attempts while the disk is full."""
+
+
+class Segment:
+    """A segment of the log as the journal sees it."""
+
+    __slots__ = ("alive_count", "first", "references")
+
+    def __init__(self, first: int) -> None:
+        self.first = first
+        self.alive_count = 0
+        self.references: set[Segment] = set()
+        """Older segments that settles (or rewritten messages) in this one speak of."""
+
+
+class Run:
+    """Messages of one publication with consecutive sequence numbers, staged together."""
+
+    __slots__ = ("alive_count", "first", "gone", "messages", "offset", "queues", "segment")
+
+    def __init__(self, first: int, queues: Sequence[Queue]) -> None:
+        self.first = first
+        self.queues = queues
+        self.messages: list[Message] | None = []
+        """Until the commit begins; None from then on."""
+        self.alive_count = 0
+        self.gone: dict[int, set[int]] | None = None
+        """Queue id → sequences that were settled while staged."""
+        self.segment: Segment | None = None
+        self.offset = -1
+
+    def records(self) -> list[EnqueueRecord]:
+        """Return what is to be written: everything not settled meanwhile."""
+        messages = self.messages
+        assert messages
+        ids = tuple(queue.id for queue in self.queues)
+        if self.gone is None:
+            return [_record(messages, ids)]
+        by_ids: dict[tuple[int, ...], list[Message]] = {}
+        for message in messages:
+            gone = self.gone
+            left = tuple(i for i in ids if i not in gone or message.sequence not in gone[i])
+            if left:
+                by_ids.setdefault(left, []).append(message)
+        records = []
+        for left, kept in by_ids.items():
+            start = 0
+            for _, count in ranges_of([message.sequence for message in kept]):
+                records.append(_record(kept[start : start + count], left))
+                start += count
+        return records
+
+
+def _record(messages: Sequence[Message], ids: tuple[int, ...]) -> EnqueueRecord:
+    publication = messages[0].publication
+    return EnqueueRecord(
+        messages[0].sequence,
+        len(messages),
+        ids,
+        publication.exchange.encode("utf-8", "surrogateescape"),
+        publication.routing_key.encode("utf-8", "surrogateescape"),
+        publication.raw_properties,
+        publication.body_size,
+        b"".join([message.body for message in messages]),
+    )
+
+
+class _Batch:
+    """What one commit writes."""
+
+    __slots__ = ("enqueued_size", "number", "runs", "settled_runs", "settles", "waiting")
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.runs: list[Run] = []
+        self.enqueued_size = 0
+        self.settles: dict[int, list[int]] = {}
+        self.settled_runs: set[Run] = set()
+        self.waiting: dict[Confirms, None] = {}
+
+    def records(self) -> list[bytes]:
+        records = [
+            encode_enqueue(record)
+            for run in self.runs
+            if run.alive_count
+            for record in run.records()
+        ]
+        records += [encode_settle(queue_id, gone) for queue_id, gone in self.settles.items()]
+        return records
+
+
+class Journal:
+    """The shard log of a broker's durable queues."""
+
+    def __init__(
+        self,
+        log: SegmentedLog,
+        writer: Writer,
+        *,
+        next_sequence: int,
+        segments: Iterable[Segment],
+        flush: Callable[[], None],
+    ) -> None:
+        self._log = log
+        self._writer = writer
+        self._flush = flush
+        """Ends a batch of the broker: what a commit has set free is sent."""
+        self._next_sequence = next_sequence
+        self.segments = list(segments)
+        self._open = _Batch(1)
+        self._work = anyio.Event()
+        self._committed = anyio.Event()
+        self._committed_number = 0
+        self._has_dead_segment = False
+        self.is_failed = False
+        """The log can no longer be written; nothing is confirmed any more."""
+        self.is_blocked = False
+        """The disk is full: publishers must wait, what is staged is tried again."""
+
+    # staging
+
+    def enqueue(
+        self, publication: Publication, bodies: Sequence[bytes], queues: Sequence[Queue]
+    ) -> list[Message]:
+        """Stage messages for durable queues; return them."""
+        run = Run(self._next_sequence, queues)
+        self._next_sequence += len(bodies)
+        messages = [
+            Message(publication, body, run, sequence)
+            for sequence, body in enumerate(bodies, run.first)
+        ]
+        run.messages = messages
+        run.alive_count = len(messages) * len(queues)
+        self._open.runs.append(run)
+        self._open.enqueued_size += publication.body_size * len(bodies)
+        self._work.set()
+        return messages
+
+    def settle(self, queue: Queue, messages: Iterable[Message]) -> None:
+        """Stage that messages have left a durable queue for good."""
+        queue_id = queue.id
+        batch = self._open
+        for message in messages:
+            run = message.run
+            if run is None:
+                continue
+            run.alive_count -= 1
+            if run.messages is not None:
+                if run.gone is None:
+                    run.gone = {}
+                run.gone.setdefault(queue_id, set()).add(message.sequence)
+                continue
+            self._count_dead(run)
+            batch.settled_runs.add(run)
+            batch.settles.setdefault(queue_id, []).append(message.sequence)
+        if batch.settles:
+            self._work.set()
+
+    def abandon(self, queue: Queue, messages: Iterable[Message]) -> None:
+        """Forget the messages of a queue that is deleted: its id says that they are gone."""
+        for message in messages:
+            run = message.run
+            if run is None:
+                continue
+            run.alive_count -= 1
+            if run.messages is not None:
+                run.gone = run.gone or {}
+                run.gone.setdefault(queue.id, set()).add(message.sequence)
+            else:
+                self._count_dead(run)
+        if self._has_dead_segment:
+            self._work.set()
+
+    def _count_dead(self, run: Run) -> None:
+        segment = run.segment
+        if segment is not None:
+            segment.alive_count -= 1
+            if not segment.alive_count:
+                self._has_dead_segment = True
+
+    # waiting
+
+    @property
+    def ticket(self) -> int:
+        """The number of the commit that will carry what is staged now."""
+        return self._open.number
+
+    def notify(self, confirms: Confirms) -> None:
+        """Tell ``confirms`` when what is staged now is committed."""
+        self._open.waiting[confirms] = None
+
+    async def wait(self, ticket: int) -> None:
+        """Return when the commit ``ticket`` is done."""
+        self._work.set()
+        while self._committed_number < ticket:
+            await self._committed.wait()
+
+    # committing
+
+    async def run(self) -> None:
+        """Commit until cancelled; what is staged then is left to ``close``."""
+        while True:
+            await self._work.wait()
+            self._work = anyio.Event()
+            await self.commit()
+
+    async def commit(self) -> None:
+        """Write everything that is staged, then delete what is dead."""
+        batch, self._open = self._open, _Batch(self._open.number + 1)
+        records = batch.records()
+        for run in batch.runs:
+            run.messages = None
+        if records:
+            offset = await self._append(records)
+            if offset is None:
+                return
+            self._account(batch, offset)
+        self._committed_number = batch.number
+        self._committed.set()
+        self._committed = anyio.Event()
+        for confirms in batch.waiting:
+            confirms.committed(batch.number)
+        self._flush()
+        if self._has_dead_segment:
+            await self._reclaim()
+
+    async def _append(self, records: list[bytes]) -> int | None:
+        while not self.is_failed:
+            try:
+                offset = await self._writer.append(records)
+            except AppendRejected as error:
+                if not self.is_blocked:
+                    logger.error("cannot write, publishers wait: %s", error)
+                self.is_blocked = True
+                await anyio.sleep(RETRY_DELAY_S)
+            except LogError as error:
+                logger.critical("the log failed, nothing is confirmed any more: %s", error)
+                self.is_failed = True
+            else:
+                if self.is_blocked:
+                    logger.info("writing again")
+                self.is_blocked = False
+                return offset
+        return None
+
+    def _account(self, batch: _Batch, offset: int) -> None:
+        """Attribute what a batch holds to the segment that it lies in."""
+        first = self._log.segments()[-1].first
+        if not self.segments or self.segments[-1].first != first:
+            self.segments.append(Segment(first))
+        segment = self.segments[-1]
+        for run in batch.runs:
+            run.segment = segment
+            run.offset = offset
+            segment.alive_count += run.alive_count
+        segment.references.update(
+            run.segment for run in batch.settled_runs if run.segment not in (None, segment)
+        )
+        if len(self.segments) > 1:
+            self._has_dead_segment = True
+
+    async def _reclaim(self) -> None:
+        """Delete segments that hold nothing alive and hide nothing that could rise again."""
+        self._has_dead_segment = False
+        active = self.segments[-1:]
+        kept: list[Segment] = []
+        gone: set[Segment] = set()
+        for segment in self.segments:
+            segment.references -= gone
+            if segment.alive_count or segment.references or segment in active:
+                kept.append(segment)
+            else:
+                gone.add(segment)
+        if not gone:
+            return
+        starts = {segment.first for segment in gone}
+        for extent in self._log.segments():
+            if extent.first in starts:
+                await self._log.drop(extent.first, extent.last + 1)
+        self.segments = kept
+
+    async def close(self) -> None:
+        """Write what is staged, as far as possible."""
+        if not self.is_failed and (self._open.runs or self._open.settles):
+            await self.commit()

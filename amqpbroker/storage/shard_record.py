@@ -1,0 +1,160 @@
+"""The records of a shard log: bytes ↔ tuples.
+
+Messages are numbered by one sequence per shard, from 1; a message keeps its number for life,
+however often its record is written again. A run is a row of consecutively numbered messages that
+share everything but their bodies, which are of one size::
+
+    enqueue   ┌──────┬───────┬────────┬───────┬────────┬───────────┬─────────┐
+              │ 1    │ flags │ first  │ count │ queues │ body size │ raw     │
+              │ u8   │ u8    │ u64    │ u32   │ u32    │ u32       │ u32     │
+              ├──────┴───────┴────────┴───┬───┴────────┴──┬────────┴─────────┤
+              │ queue ids  u32 * queues   │ exchange, key │ raw properties   │
+              ├───────────────────────────┴───────────────┴──────────────────┤
+              │ bodies  count * body size                                    │
+              └──────────────────────────────────────────────────────────────┘
+    settle    ┌──────┬──────────┬────────┬─────────────────────────────┐
+              │ 2    │ queue id │ ranges │ (first u64, count u32) * …  │
+              │ u8   │ u32      │ u32    │                             │
+              └──────┴──────────┴────────┴─────────────────────────────┘
+
+Exchange and key are short strings. Flag 1: the message is transient and was only spilled to save
+memory; recovery ignores it. All integers are big-endian.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+ENQUEUE: Final = 1
+SETTLE: Final = 2
+TRANSIENT: Final = 1
+_ENQUEUE: Final = struct.Struct(">BBQIIII")
+_SETTLE: Final = struct.Struct(">BII")
+_RANGE: Final = struct.Struct(">QI")
+
+
+class BadRecord(Exception):
+    """Not a record of a shard log: written by something else, or by a later version."""
+
+
+class EnqueueRecord(NamedTuple):
+    """Messages that entered queues. ``bodies`` is a view of them all, back to back."""
+
+    first: int
+    message_count: int
+    queue_ids: tuple[int, ...]
+    exchange: bytes
+    routing_key: bytes
+    raw_properties: bytes
+    body_size: int
+    bodies: bytes
+    is_transient: bool = False
+
+    def body(self, sequence: int) -> bytes:
+        """Return the body of one message."""
+        start = (sequence - self.first) * self.body_size
+        return self.bodies[start : start + self.body_size]
+
+
+class SettleRecord(NamedTuple):
+    """Messages that left a queue for good."""
+
+    queue_id: int
+    ranges: Sequence[tuple[int, int]]
+    """(first sequence, count)."""
+
+
+ShardRecord: TypeAlias = EnqueueRecord | SettleRecord
+
+
+def encode_enqueue(record: EnqueueRecord) -> bytes:
+    """Return the bytes of an enqueue."""
+    queue_ids = record.queue_ids
+    head = _ENQUEUE.pack(
+        ENQUEUE,
+        TRANSIENT if record.is_transient else 0,
+        record.first,
+        record.message_count,
+        len(queue_ids),
+        record.body_size,
+        len(record.raw_properties),
+    )
+    return b"%b%b%c%b%c%b%b%b" % (
+        head,
+        struct.pack(f">{len(queue_ids)}I", *queue_ids),
+        len(record.exchange),
+        record.exchange,
+        len(record.routing_key),
+        record.routing_key,
+        record.raw_properties,
+        record.bodies,
+    )
+
+
+def encode_settle(queue_id: int, sequences: Iterable[int]) -> bytes:
+    """Return the bytes of a settle; sequences in any order, each once."""
+    ranges = ranges_of(sorted(sequences))
+    packed = b"".join(_RANGE.pack(first, count) for first, count in ranges)
+    return _SETTLE.pack(SETTLE, queue_id, len(ranges)) + packed
+
+
+def ranges_of(sequences: Sequence[int]) -> list[tuple[int, int]]:
+    """Return ascending numbers as (first, count)."""
+    ranges: list[tuple[int, int]] = []
+    start = 0
+    for index in range(1, len(sequences) + 1):
+        if index == len(sequences) or sequences[index] != sequences[index - 1] + 1:
+            ranges.append((sequences[start], index - start))
+            start = index
+    return ranges
+
+
+def decode(data: bytes) -> ShardRecord:
+    """Decode a record.
+
+    Raises :class:`BadRecord`.
+    """
+    try:
+        if data[0] == ENQUEUE:
+            return _decode_enqueue(data)
+        if data[0] == SETTLE:
+            return _decode_settle(data)
+    except (struct.error, IndexError):
+        pass
+    raise BadRecord(f"not a shard record: {data[:16].hex()}")
+
+
+def _decode_enqueue(data: bytes) -> EnqueueRecord:
+    _, flags, first, count, queue_count, body_size, raw_size = _ENQUEUE.unpack_from(data)
+    pos = _ENQUEUE.size + 4 * queue_count
+    queue_ids = struct.unpack_from(f">{queue_count}I", data, _ENQUEUE.size)
+    exchange = data[pos + 1 : pos + 1 + data[pos]]
+    pos += 1 + len(exchange)
+    routing_key = data[pos + 1 : pos + 1 + data[pos]]
+    pos += 1 + len(routing_key)
+    raw = data[pos : pos + raw_size]
+    bodies = data[pos + raw_size :]
+    if len(bodies) != count * body_size or len(raw) != raw_size:
+        raise IndexError
+    return EnqueueRecord(
+        first,
+        count,
+        queue_ids,
+        exchange,
+        routing_key,
+        raw,
+        body_size,
+        bodies,
+        bool(flags & TRANSIENT),
+    )
+
+
+def _decode_settle(data: bytes) -> SettleRecord:
+    _, queue_id, count = _SETTLE.unpack_from(data)
+    if len(data) != _SETTLE.size + count * _RANGE.size:
+        raise IndexError
+    return SettleRecord(queue_id, list(_RANGE.iter_unpack(data[_SETTLE.size :])))
