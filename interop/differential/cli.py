@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from interop.differential.client import Endpoint
+from interop.differential.compare import refine
 from interop.differential.generate import THEMES, make_program
 from interop.differential.pair import Pair
 from interop.differential.program import Program
@@ -21,8 +22,10 @@ if TYPE_CHECKING:
 
     from interop.differential.compare import Difference
 
-RERUN_COUNT = 2
+RERUN_COUNT = 3
 """A difference counts when it comes back this many times out of as many."""
+PROGRESS_COUNT = 200
+"""Programs between two signs of life."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -38,6 +41,8 @@ def main(argv: list[str] | None = None) -> int:
     started = time.monotonic()
     try:
         for name, program in _programs(options):
+            if summary.program_count and summary.program_count % PROGRESS_COUNT == 0:
+                print(f"… {summary.program_count} programs", file=sys.stderr, flush=True)
             if _check(pair, options, summary, name, program) and not options.keep_going:
                 break
     except (OSError, KeyboardInterrupt) as trouble:
@@ -67,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--keep-going", action="store_true", help="do not stop at a difference")
     parser.add_argument("--save", type=Path, help="folder for minimal failing programs")
     parser.add_argument("--timeout", type=float, default=5.0, help="seconds to wait for answers")
+    parser.add_argument("--reductions", type=int, default=3, help="programs reduced a signature")
     parser.add_argument("--shrink-time", type=float, default=20.0, help="seconds a difference")
     return parser
 
@@ -108,32 +114,39 @@ def _check(
     if difference is None:
         return False
     signature = difference.signature
-    if signature in summary.signatures:
-        summary.signatures[signature] += 1
+    summary.reductions[signature] += 1
+    if summary.reductions[signature] > options.reductions:
+        summary.signatures[f"{signature} (more, not reduced)"] += 1
         return True
     if not pair.reproduces(program, signature, RERUN_COUNT):
         summary.unstable[signature] += 1
         print(f"--- {name} unstable: {signature}\n{show(program, difference)}\n", flush=True)
         return False
-    summary.signatures[signature] += 1
-    _print_minimal(pair, options, name, program, difference)
+    small, final = _reduce(pair, options, program, difference)
+    refined = refine(small, final)
+    summary.signatures[refined] += 1
+    if summary.signatures[refined] == 1:
+        print(f"=== {name}: {refined}\n{show(small, final)}\n", flush=True)
+        _save(options, name, small)
     return True
 
 
-def _print_minimal(
-    pair: Pair,
-    options: argparse.Namespace,
-    name: str,
-    program: Program,
-    difference: Difference,
-) -> None:
+def _reduce(
+    pair: Pair, options: argparse.Namespace, program: Program, difference: Difference
+) -> tuple[Program, Difference]:
+    """Return the smallest program found that differs in the same way, and how."""
     signature = difference.signature
     small = shrink(program, lambda each: pair.reproduces(each, signature, 1), options.shrink_time)
     final = pair.compare(small).difference
-    text = show(small, final) if final is not None else show(program, difference)
-    print(f"=== {name}: {signature}\n{text}\n", flush=True)
-    if options.save is not None:
-        options.save.mkdir(parents=True, exist_ok=True)
-        path = options.save / f"{name.replace(':', '-').replace('/', '-')}.json"
-        path.write_text(small.to_json())
-        print(f"replay with --replay {path}\n", flush=True)
+    if final is None or final.signature != signature:
+        return program, difference
+    return small, final
+
+
+def _save(options: argparse.Namespace, name: str, program: Program) -> None:
+    if options.save is None:
+        return
+    options.save.mkdir(parents=True, exist_ok=True)
+    path = options.save / f"{name.replace(':', '-').replace('/', '-')}.json"
+    path.write_text(program.to_json())
+    print(f"replay with --replay {path}\n", flush=True)

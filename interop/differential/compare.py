@@ -13,10 +13,12 @@ if TYPE_CHECKING:
     from interop.differential.run import Transcript
 
 _VARIABLE: Final = (
-    (re.compile(r"'[^']*'|\"[^\"]*\""), "'…'"),
     (re.compile(r"\bc\d+\.\d+ "), ""),
-    (re.compile(r"[~$][^\s,:)'\"]*"), "~"),
     (re.compile(r"properties\(.*\) body\(.*\)"), "content"),
+    (re.compile(r"~[^\s,:)'\"]*|\$(queue|tag|reply)\d+"), "~"),
+    (re.compile(r"<<.*?>>"), "<<…>>"),
+    (re.compile(r"(routing_key|consumer_tag|exchange|queue)='[^']*'"), r"\1"),
+    (re.compile(r"k{20,}|n{20,}"), "…"),
     (re.compile(r"-?\d+"), "N"),
 )
 
@@ -43,6 +45,19 @@ class Difference:
         return f"{ops}: {side} {extra}"
 
 
+def refine(program: Program, difference: Difference) -> str:
+    """Return the signature of a minimal program: with all that the program needs to fail."""
+    needed: set[str] = set()
+    for step in program.steps[: difference.step_index + 1]:
+        for op in step.ops:
+            needed.add(_op_name(op.name, op.args))
+            needed.update(str(each[0]) for each in op.args.get("arguments", []))
+            needed.update(str(each[0]) for each in op.args.get("properties", []))
+            if op.name == "exchange.declare":
+                needed.add(str(op.args.get("type")))
+    return f"{difference.signature} (needs {', '.join(sorted(needed))})"
+
+
 def _op_name(name: str, args: dict[str, object]) -> str:
     return str(args["method"]) if name == "settle" else name
 
@@ -52,7 +67,7 @@ def generalise(line: str) -> str:
     code = re.search(r"reply_code=(\d+)", line)
     for pattern, replacement in _VARIABLE:
         line = pattern.sub(replacement, line)
-    return line + (f" [{code[1]}]" if code else "")
+    return line.replace("reply_code=N", f"reply_code={code[1]}") if code else line
 
 
 def differences(program: Program, oracle: Transcript, subject: Transcript) -> Iterator[Difference]:

@@ -1,12 +1,14 @@
 """Differences that are intended, each with its reason.
 
-The broker follows RabbitMQ 3.13 to 4.2 where that differs from the oracle's version. A deviation
-matches a difference by its two sides; ``is_contained`` tells whether the program's state after
-it is still the same on both sides (a different text), or not (comparing ends with that step).
+The broker follows RabbitMQ 3.13 to 4.2 where that differs from the oracle's version, and it
+names an error where the oracle's process crashes. A deviation looks at both sides of one step.
+``is_contained`` tells whether the two brokers are in the same state after it, so that comparing
+may go on; otherwise it ends with that step.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -26,7 +28,75 @@ class Deviation:
     is_contained: bool = False
 
 
-DEVIATIONS: Final[tuple[Deviation, ...]] = ()
+_LAST_DEATH: Final = re.compile(r",? ?x-last-death-(?:reason|queue|exchange):S:'[^']*'")
+_EXPIRATION_FIRST: Final = re.compile(r"\{(original-expiration:S:'[^']*'), (count:[^{}]*)\}")
+_HARD_CLOSE: Final = re.compile(r"connection\.close reply_code=5(?:01|02|03|04|05|30|40) ")
+_CRASH: Final = ("end-of-file", "connection.close reply_code=541 reply_text='INTERNAL_ERROR'")
+
+
+def _only(difference: Difference) -> tuple[list[str], list[str]]:
+    """Return the lines that only one side has, in order."""
+    left, right = difference.oracle, difference.subject
+    return [each for each in left if each not in right], [
+        each for each in right if each not in left
+    ]
+
+
+def _is_named_crash(difference: Difference) -> bool:
+    left, right = _only(difference)
+    return (
+        len(left) == len(right) == 1
+        and any(each in left[0] for each in _CRASH)
+        and _HARD_CLOSE.search(right[0]) is not None
+    )
+
+
+def _has_last_death(difference: Difference) -> bool:
+    """The sides are equal without x-last-death-* and with original-expiration at its place."""
+    subject = [_LAST_DEATH.sub("", line) for line in difference.subject]
+    if subject == list(difference.subject):
+        return False
+    return [_EXPIRATION_FIRST.sub(r"{\2, \1}", line) for line in subject] == [*difference.oracle]
+
+
+def _is_unknown_type(difference: Difference) -> bool:
+    left, right = _only(difference)
+    return any("reply_code=503" in each and "exchange type '" in each for each in left) and any(
+        "reply_code=406" in each and "exchange type '" in each for each in right
+    )
+
+
+def _has_odd_delivery_mode(difference: Difference) -> bool:
+    left, right = _only(difference)
+    refused = "invalid message: {delivery_mode_unknown"
+    return any(refused in each for each in left) and not any("close" in each for each in right)
+
+
+DEVIATIONS: Final = (
+    Deviation(
+        "unknown exchange type is 406 on the channel",
+        "RabbitMQ 3.13 and later; 3.10 closes the connection with 503 (FEATURES A3.3)",
+        _is_unknown_type,
+    ),
+    Deviation(
+        "x-last-death-* headers, original-expiration first",
+        "RabbitMQ 3.13 and later (FEATURES A10.2, A10.4)",
+        _has_last_death,
+        is_contained=True,
+    ),
+    Deviation(
+        "delivery modes other than 1 and 2 are tolerated",
+        "RabbitMQ 3.13 and later (FEATURES A5.11)",
+        _has_odd_delivery_mode,
+    ),
+    Deviation(
+        "an error has a name",
+        "RabbitMQ's process crashes (541, or the socket closes, after 3 s in a handshake); "
+        "we close with the code that fits (FEATURES A1.9, A1.17)",
+        _is_named_crash,
+        is_contained=True,
+    ),
+)
 
 
 def find_deviation(difference: Difference) -> Deviation | None:

@@ -33,6 +33,7 @@ class Summary:
 
     program_count: int = 0
     step_count: int = 0
+    reductions: Counter[str] = field(default_factory=Counter)
     signatures: Counter[str] = field(default_factory=Counter)
     unstable: Counter[str] = field(default_factory=Counter)
     deviations: Counter[str] = field(default_factory=Counter)

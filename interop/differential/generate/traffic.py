@@ -85,7 +85,7 @@ def consume(make: Maker) -> None:
     if make.consumers.get(queue) and make.chance(0.8):
         free = [name for name in make.declared if not make.consumers.get(name)]
         queue = make.rng.choice(free) if free else queue
-    at = make.place()
+    at = _consuming_place(make, queue)
     if at in make.global_qos and make.consumed.get(at, {queue}) != {queue}:
         return
     args: dict[str, Any] = {"queue": queue, "no_ack": make.chance(0.35)}
@@ -98,6 +98,19 @@ def consume(make: Maker) -> None:
     make.consumed.setdefault(at, set()).add(queue)
     make.consumers.setdefault(queue, []).append((*at, args["consumer_tag"]))
     make.add(Op("basic.consume", args), at=at)
+
+
+def _consuming_place(make: Maker, queue: str) -> tuple[int, int]:
+    """Return a channel; never a second one of a connection that consumes from the queue already.
+
+    When a connection dies RabbitMQ ends its channels in any order, and what one of them requeues
+    the other may still get and lose.
+    """
+    connection, channel = make.place()
+    for consuming in make.consumers.get(queue, []):
+        if consuming[0] == connection:
+            return consuming[0], consuming[1]
+    return connection, channel
 
 
 def _tag(make: Maker) -> str:

@@ -1,0 +1,1 @@
+"""Tests of the tools in ``interop`` that need no broker."""
