@@ -1,11 +1,11 @@
 """The file ``manifest`` of a log: what its segments cannot say about themselves.
 
-Four facts, as one line of JSON and a line with its CRC32C, so that a human can read them:
+Three facts, as one line of JSON and a line with its CRC32C, so that a human can read them:
 
 - ``incarnation``: which log this is; every segment repeats it;
-- ``first``: offsets below were trimmed. Written *before* segments are deleted, so that a crash
-  between two deletions (which the disk may reorder) leaves no hole that looks like damage;
-- ``dropped``: ranges above ``first`` that were deleted in the middle, for the same reason;
+- ``gone``: the offsets that were deleted, from the front or in the middle. Written *before* the
+  segments are deleted, so that a crash between two deletions (which the disk may reorder) leaves
+  no hole that looks like damage;
 - ``floor``: the log once held this offset durably, so recovery must find it. It turns a deleted
   last segment, or damage in the last batch after a clean shutdown, from a silent loss into an
   error.
@@ -43,9 +43,18 @@ class Manifest(NamedTuple):
     """See the module."""
 
     incarnation: UUID
-    first: Offset = 0
     floor: Offset = -1
-    dropped: Ranges = Ranges()
+    gone: Ranges = Ranges()
+
+    @property
+    def first(self) -> Offset:
+        """The lowest offset that is not gone."""
+        return self.gone.skip(0)
+
+    @property
+    def dropped(self) -> list[range]:
+        """What is gone above `first`."""
+        return [item for item in self.gone if item.start > 0]
 
 
 def encode_manifest(manifest: Manifest) -> bytes:
@@ -54,9 +63,8 @@ def encode_manifest(manifest: Manifest) -> bytes:
         {
             "format": FORMAT_VERSION,
             "incarnation": str(manifest.incarnation),
-            "first": manifest.first,
             "floor": manifest.floor,
-            "dropped": [[item.start, item.stop] for item in manifest.dropped],
+            "gone": [[item.start, item.stop] for item in manifest.gone],
         }
     ).encode()
     return b"%s\n%08x\n" % (text, extend(0, text))
@@ -70,8 +78,8 @@ def decode_manifest(data: bytes) -> Manifest:
     content: dict[str, Any] = json.loads(text)
     if content["format"] > FORMAT_VERSION:
         raise NewerFormat(content["format"])
-    dropped = Ranges(range(start, stop) for start, stop in content["dropped"])
-    return Manifest(UUID(content["incarnation"]), content["first"], content["floor"], dropped)
+    gone = Ranges(range(start, stop) for start, stop in content["gone"])
+    return Manifest(UUID(content["incarnation"]), content["floor"], gone)
 
 
 def load_manifest(disk: Disk) -> Manifest:

@@ -92,8 +92,7 @@ class MemoryLog:
         self._now_ms = now_ms
         self._incarnation = incarnation or uuid4()
         self._segments = [_Segment(0)]
-        self._dropped = Ranges()
-        self._first = 0
+        self._gone = Ranges()
         self._last = -1
         self._epoch = 0
         self._writer: MemoryWriter | None = None
@@ -101,7 +100,7 @@ class MemoryLog:
     async def extent(self) -> Extent:
         """See `log.Log.extent`."""
         await checkpoint()
-        return Extent(self._first, self._last, self._incarnation)
+        return Extent(self._gone.skip(0), self._last, self._incarnation)
 
     async def read(self, start: Offset, stop: Offset | None = None) -> AsyncIterator[Batch]:
         """See `log.Log.read`."""
@@ -109,9 +108,10 @@ class MemoryLog:
         await checkpoint()
         offset = start
         while True:
-            if offset < self._first:
-                raise Truncated(offset, self._first)
-            offset = self._dropped.skip(offset)
+            first = self._gone.skip(0)
+            if offset < first:
+                raise Truncated(offset, first)
+            offset = self._gone.skip(offset)
             if offset >= stop:
                 return
             yield self._batch_at(offset)
@@ -141,7 +141,7 @@ class MemoryLog:
 
     def dropped(self) -> Sequence[range]:
         """See `log.SegmentedLog.dropped`."""
-        return list(self._dropped)
+        return [item for item in self._gone if item.start > 0]
 
     async def drop(self, start: Offset, stop: Offset) -> None:
         """See `log.SegmentedLog.drop`."""
@@ -149,9 +149,8 @@ class MemoryLog:
         for segment in self._segments[:-1]:
             end = segment.first + len(segment.batches)
             if start <= segment.first and end <= stop:
-                self._dropped = self._dropped.add(segment.first, end)
+                self._gone = self._gone.add(segment.first, end)
                 self._segments.remove(segment)
-        self._first, self._dropped = self._dropped.advance(self._first)
 
     async def close(self) -> None:
         """See `log.SegmentedLog.close`."""

@@ -1,4 +1,4 @@
-"""Disjoint sorted ranges of offsets: which ones a log has dropped. Immutable, pure."""
+"""Disjoint sorted ranges of offsets: which ones of a log are gone. Immutable, pure."""
 
 from __future__ import annotations
 
@@ -62,8 +62,3 @@ class Ranges:
     def covers(self, start: Offset, stop: Offset) -> bool:
         """Return whether all of ``start`` ≤ offset < ``stop`` is in here."""
         return self.skip(start) >= stop
-
-    def advance(self, first: Offset) -> tuple[Offset, Ranges]:
-        """Return where the log starts, if nothing below ``first`` counts, and what is left."""
-        first = self.skip(first)
-        return first, Ranges(item for item in self._ranges if item.start > first)

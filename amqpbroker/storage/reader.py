@@ -44,7 +44,7 @@ class Reader:
             manifest = self._store.manifest
             if self._offset < manifest.first:
                 raise Truncated(self._offset, manifest.first)
-            self._offset = manifest.dropped.skip(self._offset)
+            self._offset = manifest.gone.skip(self._offset)
             if self._offset >= self._stop:
                 return []
             try:
@@ -77,8 +77,7 @@ class Reader:
         """Go to the batch due at `_offset`, or to an indexed one before it."""
         self._segment = segment
         self._position, self._due = HEAD_SIZE, segment.head.base
-        dropped = self._store.manifest.dropped
-        if self._offset > dropped.skip(segment.head.base):
+        if self._offset > self._store.manifest.gone.skip(segment.head.base):
             index = segment.index or self._store.indexes.of(segment, stop, self._store.manifest)
             self._due, self._position = index.offsets.floor(self._offset)
         self._epoch = max(self._epoch, segment.head.epoch)
@@ -105,7 +104,7 @@ class Reader:
 
     def _header(self, data: bytes, at: int, stop: Offset) -> Header | None:
         """Return the header at ``at``; None where the piece or the work ends."""
-        due = self._store.manifest.dropped.skip(self._due)
+        due = self._store.manifest.gone.skip(self._due)
         if due >= stop:
             self._offset = max(self._offset, due)
             return None

@@ -141,7 +141,7 @@ def recover(disk: Disk, options: LogOptions) -> Recovered:
     manifest = _manifest(disk, names)
     bases = _live_bases(disk, names, manifest)
     segments = tuple(_open_segment(disk, base, manifest, options) for base in bases)
-    last, epoch = manifest.dropped.skip(manifest.first) - 1, 0
+    last, epoch = manifest.first - 1, 0
     if segments:
         last, epoch = _recover_active(disk, segments[-1], manifest, options)
     if last < manifest.floor:
@@ -175,7 +175,7 @@ def _live_bases(disk: Disk, names: Sequence[str], manifest: Manifest) -> list[Of
         for base, stop in zip(bases, [*bases[1:], NO_STOP], strict=False)
         if not is_dead(base, stop, manifest)
     ]
-    if live and live[0] > manifest.dropped.skip(manifest.first):
+    if live and live[0] > manifest.first:
         missing = disk.path_of(segment_name(manifest.first))
         raise Corrupt(missing, None, f"missing: the log starts at offset {manifest.first}")
     keep = {segment_name(base, end) for base in live for end in (INDEX_SUFFIX, TIME_INDEX_SUFFIX)}
@@ -190,7 +190,7 @@ def _live_bases(disk: Disk, names: Sequence[str], manifest: Manifest) -> list[Of
 
 def is_dead(base: Offset, stop: Offset, manifest: Manifest) -> bool:
     """Return whether a segment of these offsets was deleted, or should have been."""
-    return base < stop <= manifest.dropped.skip(max(manifest.first, base))
+    return base < stop <= manifest.gone.skip(base)
 
 
 def _open_segment(disk: Disk, base: Offset, manifest: Manifest, options: LogOptions) -> Segment:
@@ -222,7 +222,7 @@ def _recover_active(
     base, seed = segment.head.base, crc_seed(manifest.incarnation)
     with closing(disk.open(segment.name)) as file:
         data = file.read(0, file.size())
-        found = walk(data, base, NO_STOP, seed=seed, dropped=manifest.dropped, position=HEAD_SIZE)
+        found = walk(data, base, NO_STOP, seed=seed, gone=manifest.gone, position=HEAD_SIZE)
         if found.damage is not None:
             if was_promised(found, data, seed, manifest.floor):
                 raise Corrupt(path, found.end, found.damage)

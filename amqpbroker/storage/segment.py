@@ -13,11 +13,13 @@
     | incarnation            | key id | check bytes | salt                 |  0  | batches …
     +------------------------+--------+-------------+----------------------+-----+
 
-``epoch`` is the one in force when the segment began. Key id 0: not encrypted. The last segment is
-the *active* one, longer than its batches: the rest is zeros, reserved ahead.
+Every later format keeps size, magic, checksum and format of the head where they are, so that the
+future is told from damage. ``epoch`` is the one in force when the segment began. Key id 0: not
+encrypted. The last segment is the *active* one, longer than its batches: the rest is zeros,
+reserved ahead.
 
 **Which batches count.** A segment holds the offsets from its base up to the base of the next one,
-less those the manifest calls dropped. Batches beyond the next base can stand at the end: after a
+less those the manifest calls gone. Batches beyond the next base can stand at the end: after a
 failed fsync the file is left alone and its doubtful tail is written again into a new segment.
 """
 
@@ -105,22 +107,22 @@ def decode_head(data: bytes) -> SegmentHead:
     magic, crc, version, _, *fields = _HEAD.unpack_from(data)
     if magic != SEGMENT_MAGIC:
         raise Damaged("not a segment of a log")
-    if version > FORMAT_VERSION:
-        raise NewerFormat(version)
     if crc != extend(0, data[_CRC_END:HEAD_SIZE]):
         raise Damaged("wrong checksum on the head of the segment")
+    if version > FORMAT_VERSION:
+        raise NewerFormat(version)
     base, epoch, created_ms, incarnation, key_id, check, salt = fields
     return SegmentHead(base, epoch, created_ms, UUID(bytes=incarnation), key_id, check, salt)
 
 
 def walk(
-    data: bytes, expected: Offset, stop: Offset, *, seed: int, dropped: Ranges, position: int = 0
+    data: bytes, expected: Offset, stop: Offset, *, seed: int, gone: Ranges, position: int = 0
 ) -> Walk:
     """Verify the batches of ``data`` from ``position``, ``expected`` ≤ offset < ``stop``."""
     batches: list[tuple[int, Header]] = []
     epoch = 0
     damage = None
-    expected = dropped.skip(expected)
+    expected = gone.skip(expected)
     while expected < stop and position < len(data):
         try:
             header = decode_header(data, position)
@@ -132,7 +134,7 @@ def walk(
         batches.append((position, header))
         position += header.total_size
         epoch = header.epoch
-        expected = dropped.skip(header.offset + 1)
+        expected = gone.skip(header.offset + 1)
     return Walk(batches, position, expected, damage)
 
 

@@ -161,7 +161,7 @@ class Indexes:
             data = file.read(0, file.size())
         found = walk(
             data, segment.head.base, stop, seed=crc_seed(manifest.incarnation),
-            dropped=manifest.dropped, position=HEAD_SIZE,
+            gone=manifest.gone, position=HEAD_SIZE,
         )  # fmt: skip
         index = SegmentIndex(self._interval)
         for position, header in found.batches:

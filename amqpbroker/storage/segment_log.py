@@ -120,7 +120,7 @@ class SegmentLog:
 
     def dropped(self) -> Sequence[range]:
         """See `SegmentedLog.dropped`."""
-        return list(self._store.manifest.dropped)
+        return self._store.manifest.dropped
 
     async def drop(self, start: Offset, stop: Offset) -> None:
         """See `SegmentedLog.drop`."""

@@ -135,9 +135,7 @@ class SegmentStore:
         try:
             with closing(self.disk.open_to_read(old.name)) as file:
                 tail = file.read(self._durable_end, file.size() - self._durable_end)
-            found = walk(
-                tail, self._durable_next, NO_STOP, seed=self.seed, dropped=self.manifest.dropped
-            )
+            found = walk(tail, self._durable_next, NO_STOP, seed=self.seed, gone=self.manifest.gone)
             # The same key and salt, so that sealed batches open in their new place.
             head = old.head._replace(base=self._durable_next, epoch=self._durable_epoch)
             new = self._create_segment(head, tail[: found.end], len(tail))
@@ -330,9 +328,9 @@ class SegmentStore:
     # Deleting
 
     def stops(self) -> list[Offset]:
-        """Return, for each segment, the offset behind its last one that was not dropped."""
+        """Return, for each segment, the offset behind its last one that is not gone."""
         bases = [segment.head.base for segment in self.segments[1:]]
-        return [*map(self.manifest.dropped.retreat, bases), self.last + 1][: len(self.segments)]
+        return [*map(self.manifest.gone.retreat, bases), self.last + 1][: len(self.segments)]
 
     def extents(self) -> list[SegmentExtent]:
         """See `SegmentedLog.segments`."""
@@ -352,13 +350,12 @@ class SegmentStore:
         ]
         if not victims:
             return
-        gone = self.manifest.dropped
+        gone = self.manifest.gone
         for segment, end in victims:
             gone = gone.add(segment.head.base, end)
             self.indexes.forget(segment)  # first: on a full disk it makes room for the manifest
-        first, dropped = gone.advance(self.manifest.first)
         floor = max(self.manifest.floor, self._durable_next - 1)
-        self._replace_manifest(self.manifest._replace(first=first, dropped=dropped, floor=floor))
+        self._replace_manifest(self.manifest._replace(gone=gone, floor=floor))
         dead = {segment.name for segment, _ in victims}
         self.segments = tuple(s for s in self.segments if s.name not in dead)
         try:

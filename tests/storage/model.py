@@ -176,8 +176,7 @@ class Driver:
         assert kept.items() <= found.items()
         assert found.items() <= expected.items()
         assert store.last == max(expected, default=-1)
-        gone = {o for item in store.manifest.dropped for o in item}
-        gone.update(range(store.manifest.first))
+        gone = {o for item in store.manifest.gone for o in item}
         assert sorted({*found, *gone}) == list(range(store.last + 1))
         self.acked, self.doubt = expected, None
 

@@ -44,13 +44,6 @@ def test_covers_means_every_one(items: list[range], start: int, stop: int) -> No
     assert Ranges(items).covers(start, stop) == (set(range(start, stop)) <= members(items))
 
 
-@given(ranges, st.integers(0, 30))
-def test_advance_forgets_what_is_below_the_new_first(items: list[range], first: int) -> None:
-    new_first, rest = Ranges(items).advance(first)
-    assert new_first == Ranges(items).skip(first)
-    assert members(list(rest)) == {o for o in members(items) if o > new_first}
-
-
 def test_equal_sets_are_equal() -> None:
     assert Ranges([range(1, 2), range(2, 3)]) == Ranges().add(1, 3)
     assert hash(Ranges([range(1, 2), range(2, 3)])) == hash(Ranges().add(1, 3))
