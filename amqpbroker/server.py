@@ -18,6 +18,7 @@ import anyio
 from anyio.abc import SocketAttribute
 from anyio.streams.tls import TLSListener
 
+from amqpbroker import management
 from amqpbroker.auth.sasl.mechanism import Peer
 from amqpbroker.auth.tls import client_certificate, server_context
 from amqpbroker.broker.broker import Broker
@@ -25,6 +26,8 @@ from amqpbroker.broker.session import Session
 from amqpbroker.wire.connection import HEARTBEAT, State
 
 if TYPE_CHECKING:
+    import socket
+
     from anyio.abc import ByteStream, Listener, TaskGroup
 
     from amqpbroker.config import Config
@@ -39,7 +42,13 @@ CLOSE_TIMEOUT_S: Final = 10.0
 """How long a closed client may take to confirm and hang up (T15)."""
 TICK_S: Final = 0.5
 SHUTDOWN: Final = "broker forced connection closure with reason 'shutdown'"
-GONE: Final = (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError)
+GONE: Final = (
+    anyio.EndOfStream,
+    anyio.BrokenResourceError,
+    anyio.ClosedResourceError,
+    OSError,
+)
+"""What reading and writing raise once the client is away; an ssl.SSLError is an OSError."""
 
 
 class ClientConnection:
@@ -64,26 +73,29 @@ class ClientConnection:
     def _wake(self) -> None:
         self._to_write.set()
 
-    async def run(self, tasks: TaskGroup) -> None:
-        """Serve the client until it is gone."""
-        session = self.session
-        tasks.start_soon(self._write)
-        reason = "connection lost"
+    async def run(self) -> None:
+        """Serve the client until it is gone, or until ``scope`` cuts it off.
+
+        When nothing more will be read the writer still sends what is left, for as long as the
+        deadline allows.
+        """
         try:
             with self.scope:
-                await self._read()
-                reason = "closed"
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(self._write, tasks.cancel_scope)
+                    await self._read()
+                    self._finish()
         finally:
-            session.finish()
-            self._server.broker.flush()
-            if session.wire.state is not State.CLOSED:
-                logger.warning("%s: %s", session.name, self._lost(reason))
+            self._finish()
 
-    def _lost(self, reason: str) -> str:
-        state = self.session.wire.state
-        if state is State.RUNNING or state is State.CLOSING:
-            return "client unexpectedly closed the connection" if reason == "closed" else reason
-        return f"client gone in state {state.value}"
+    def _finish(self) -> None:
+        """Give up what the client held."""
+        session = self.session
+        if not session.is_finished and not self.scope.cancel_called:
+            state = session.wire.state.value
+            logger.warning("%s: client closed the socket in state %s", session.name, state)
+        session.finish()
+        self._server.broker.flush()
 
     async def _read(self) -> None:
         session, broker = self.session, self._server.broker
@@ -99,35 +111,31 @@ class ClientConnection:
                 self._written = anyio.Event()
                 await self._written.wait()
 
-    async def _write(self) -> None:
+    async def _write(self, connection: anyio.CancelScope) -> None:
+        """Send what the session piles up; end the connection when there is no more to send."""
         session = self.session
         wire = session.wire
         try:
-            while True:
+            while wire.outgoing or not session.is_finished:
                 if not wire.outgoing:
-                    if session.is_finished:
-                        break
                     await self._to_write.wait()
                     self._to_write = anyio.Event()
                     continue
                 await self._stream.send(wire.data_to_send())
                 self.written_at = anyio.current_time()
                 self._written.set()
-                if session.stalled_queues:
+                if session.stalled_consumers:
                     session.drained()
                     self._server.broker.flush()
         except GONE:
             pass
-        finally:
-            self.scope.cancel()
-            with anyio.move_on_after(1, shield=True), suppress(OSError, *GONE):
-                await self._stream.aclose()
+        connection.cancel()
 
     def tick(self, now: float) -> None:
         """Keep heartbeats and deadlines (FEATURES A1.11, A1.16)."""
         session = self.session
         state = session.wire.state
-        if state is State.RUNNING:
+        if state is State.RUNNING and not session.is_finished:
             self.deadline_at = now + CLOSE_TIMEOUT_S
             heartbeat_s = session.heartbeat_s
             if heartbeat_s and now - self.read_at > 2 * heartbeat_s:
@@ -138,7 +146,7 @@ class ClientConnection:
                     session.wire.write(HEARTBEAT)
                 self._wake()
         elif now > self.deadline_at:
-            if state is not State.CLOSED:
+            if not session.is_finished:
                 logger.warning("%s: timeout in state %s", session.name, state.value)
             self.scope.cancel()
 
@@ -155,25 +163,62 @@ class Server:
         self._listening = anyio.CancelScope()
         self._idle = anyio.Event()
         """Set when the last connection has gone."""
+        self._is_draining = False
         self.amqp_port = 0
         self.amqps_port: int | None = None
+        self.management_port: int | None = None
+        self._management_sockets: list[socket.socket] = []
 
     async def listen(self) -> None:
         """Open the listeners.
 
-        Raises :class:`OSError` if an address cannot be used.
+        Raises :class:`OSError` if an address or a certificate cannot be used; nothing is left open.
         """
+        try:
+            await self._open_listeners()
+        except BaseException:
+            for listener in self._listeners:
+                await listener.aclose()
+            raise
+
+    async def _open_listeners(self) -> None:
         config = self.config
         listener = await anyio.create_tcp_listener(local_host=config.host, local_port=config.port)
         self.amqp_port = listener.extra(SocketAttribute.local_port)
         self._listeners.append(listener)
         if config.tls_port is not None:
+            context = server_context(config.tls_cert, config.tls_key, config.tls_ca)
             tcp = await anyio.create_tcp_listener(
                 local_host=config.host, local_port=config.tls_port
             )
             self.amqps_port = tcp.extra(SocketAttribute.local_port)
-            context = server_context(config.tls_cert, config.tls_key, config.tls_ca)
-            self._listeners.append(TLSListener(tcp, context, standard_compatible=False))
+            self._listeners.append(
+                TLSListener(
+                    tcp,
+                    context,
+                    standard_compatible=False,
+                    handshake_timeout=config.handshake_timeout_s,
+                )
+            )
+        if config.management_port is not None:
+            http = await anyio.create_tcp_listener(
+                local_host=config.management_host, local_port=config.management_port
+            )
+            self.management_port = http.extra(SocketAttribute.local_port)
+            self._management_sockets = [
+                listener.extra(SocketAttribute.raw_socket) for listener in http.listeners
+            ]
+
+    def addresses(self) -> list[management.Listener]:
+        """Return what the broker listens on."""
+        config = self.config
+        addresses = [management.Listener("amqp", config.host, self.amqp_port)]
+        if self.management_port is not None:
+            host = config.management_host
+            addresses.append(management.Listener("http", host, self.management_port))
+        if self.amqps_port is not None:
+            addresses.append(management.Listener("amqp/ssl", config.host, self.amqps_port))
+        return addresses
 
     async def serve(self) -> None:
         """Accept clients until cancelled or drained."""
@@ -181,6 +226,10 @@ class Server:
             self._tasks = tasks
             tasks.start_soon(self._listen, tasks)
             tasks.start_soon(self._tick)
+            if self._management_sockets:
+                tasks.start_soon(
+                    management.serve, self.broker, self._management_sockets, self.addresses()
+                )
 
     async def _listen(self, tasks: TaskGroup) -> None:
         """Accept on all listeners until ``drain``; clients are served in ``tasks``."""
@@ -193,13 +242,26 @@ class Server:
                         accepting.start_soon(listener.serve, self._accept, tasks)
 
     async def _accept(self, stream: ByteStream) -> None:
-        connection = ClientConnection(self, stream)
-        assert self._tasks is not None
-        self.connections.add(connection)
+        """Serve one client; whatever goes wrong there must not reach the others."""
         try:
-            await connection.run(self._tasks)
+            await self._serve_client(stream)
+        except Exception:
+            logger.exception("internal error, connection dropped")
+        finally:
+            with anyio.move_on_after(1, shield=True), suppress(*GONE):
+                await stream.aclose()
+
+    async def _serve_client(self, stream: ByteStream) -> None:
+        connection = ClientConnection(self, stream)
+        self.connections.add(connection)
+        self.broker.sessions.add(connection.session)
+        if self._is_draining:
+            connection.session.force_close(SHUTDOWN)
+        try:
+            await connection.run()
         finally:
             self.connections.discard(connection)
+            self.broker.sessions.discard(connection.session)
             if not self.connections:
                 self._idle.set()
 
@@ -212,6 +274,7 @@ class Server:
 
     async def drain(self) -> None:
         """Stop listening, close all connections with 320, and end ``serve`` (FEATURES A8.18)."""
+        self._is_draining = True
         self._listening.cancel()
         for connection in list(self.connections):
             connection.session.force_close(SHUTDOWN)
@@ -234,11 +297,9 @@ def _is_loopback(remote: str) -> bool:
 
 def ready_line(server: Server) -> str:
     """Return the line that tells where the broker listens (DESIGN section 8)."""
-    host = server.config.host
-    line = f"ready amqp={host}:{server.amqp_port}"
-    if server.amqps_port is not None:
-        line += f" amqps={host}:{server.amqps_port}"
-    return line
+    labels = {"amqp": "amqp", "http": "management", "amqp/ssl": "amqps"}
+    words = [f"{labels[item.protocol]}={item.host}:{item.port}" for item in server.addresses()]
+    return " ".join(["ready", *words])
 
 
 async def _main(config: Config) -> int:

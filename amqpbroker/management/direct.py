@@ -1,0 +1,113 @@
+"""An HTTP request as a client of the broker: a session without a socket.
+
+What is declared, bound, deleted or published over HTTP goes through the same handlers as over AMQP,
+so that rules, permissions and errors are the same. RabbitMQ's management plugin opens a direct
+connection for the same reason.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING
+
+import anyio
+
+from amqpbroker.auth.sasl.mechanism import Peer
+from amqpbroker.broker import handlers
+from amqpbroker.broker.channel import Channel
+from amqpbroker.broker.confirms import Confirms
+from amqpbroker.broker.message import Delivery
+from amqpbroker.broker.session import Session
+from amqpbroker.management.errors import bad_request
+from amqpbroker.wire.codec import decode_method, encode_method
+from amqpbroker.wire.events import Publish
+from amqpbroker.wire.methods import BasicAck
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from amqpbroker.auth.principal import Principal
+    from amqpbroker.broker.broker import Broker
+    from amqpbroker.broker.message import Message
+    from amqpbroker.broker.queue import Queue
+    from amqpbroker.broker.ready import Ready
+    from amqpbroker.broker.vhost import VHost
+    from amqpbroker.wire.codec import Method
+    from amqpbroker.wire.content import Publication
+
+CHANNEL: int = 1
+
+
+class DirectSession(Session):
+    """A session that serves one HTTP request. Whoever makes one closes it and flushes."""
+
+    def __init__(self, broker: Broker, principal: Principal, vhost: VHost) -> None:
+        super().__init__(broker, name="HTTP", peer=Peer(is_loopback=True), wake=_nobody)
+        self.principal = principal
+        self.vhost = vhost
+        self.channel = Channel(self, vhost, CHANNEL)
+        self.channels[CHANNEL] = self.channel
+        self._is_returned = False
+        self._confirmed = anyio.Event()
+
+    def send(self, number: int, method: Method) -> None:
+        """Take an answer: that there is none but an error's is all that most callers ask."""
+        if isinstance(method, BasicAck):
+            self._confirmed.set()
+
+    def return_unroutable(
+        self, channel: Channel, publication: Publication, bodies: list[bytes]
+    ) -> None:
+        """Learn that no queue took the message."""
+        self._is_returned = True
+
+    async def ask(self, method: Method) -> None:
+        """Do what a client asks for with ``method``.
+
+        Raises :class:`~amqpbroker.errors.AmqpError` as over AMQP, and
+        :class:`~amqpbroker.management.errors.ApiError` 400 for what AMQP cannot say, such as names
+        over 255 bytes.
+        """
+        try:
+            frame = encode_method(CHANNEL, method)
+        except (ValueError, struct.error):
+            raise bad_request("a name is too long or a value out of range") from None
+        pending = handlers.handle(self, CHANNEL, decode_method(frame[7:-1]))
+        if pending is not None:
+            await pending
+
+    async def publish(self, publication: Publication, body: bytes) -> bool:
+        """Publish and wait for the confirm; return whether a queue took the message.
+
+        Raises :class:`~amqpbroker.errors.AmqpError` as over AMQP.
+        """
+        publication.mandatory = True
+        self.channel.confirms = Confirms(self.channel)
+        handlers.handle(self, CHANNEL, Publish(publication, [body]))
+        self.broker.flush()
+        await self._confirmed.wait()
+        return not self._is_returned
+
+    def take(self, queue: Queue, count: int) -> Iterator[Ready]:
+        """Yield up to ``count`` messages from the head, all for a negative one; they are lent."""
+        while count != 0:
+            ready = queue.get()
+            if ready is None:
+                return
+            self._lend(queue, ready.position, ready.message)
+            yield ready
+            count -= 1
+
+    def settle(self, outcome: str) -> None:
+        """Let all that was taken be ``ack``, ``drop`` or ``requeue``."""
+        deliveries = self.channel.take(0, multiple=True)
+        if deliveries:
+            getattr(self.channel, outcome)(deliveries)
+
+    def _lend(self, queue: Queue, position: int, message: Message) -> None:
+        self.channel.last_tag = tag = self.channel.last_tag + 1
+        self.channel.lend([Delivery(tag, queue, position, message, None)])
+
+
+def _nobody() -> None:
+    """There is no writer to wake."""

@@ -1,0 +1,93 @@
+"""``/health/checks`` and ``/aliveness-test``: 200, or 503 and why (FEATURES A18.17, A18.18)."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from amqpbroker.management.call import Answer, Api, Json
+from amqpbroker.management.errors import bad_request
+from amqpbroker.management.paths import new_router
+from amqpbroker.wire.content import Publication
+from amqpbroker.wire.methods import QueueDeclare
+
+router = new_router()
+
+ALIVENESS_QUEUE: Final = "aliveness-test"
+_SAME_PROTOCOL: Final = {
+    "amqp091": "amqp",
+    "amqp0.9.1": "amqp",
+    "amqp/0.9.1": "amqp",
+    "amqps": "amqp/ssl",
+}
+
+
+def _ok(**details: Any) -> Json:
+    return Json({"status": "ok", **details})
+
+
+def _failed(**details: Any) -> Json:
+    return Json({"status": "failed", **details}, status_code=503)
+
+
+@router.get("/health/checks/alarms")
+@router.get("/health/checks/local-alarms")
+async def alarms(call: Api) -> Answer:
+    """Check that no alarm blocks publishers; there is nothing yet that raises one."""
+    return _ok()
+
+
+@router.get("/health/checks/virtual-hosts")
+async def virtual_hosts(call: Api) -> Answer:
+    """Check that all vhosts run: those that exist do."""
+    return _ok()
+
+
+@router.get("/health/checks/node-is-quorum-critical")
+@router.get("/health/checks/node-is-mirror-sync-critical")
+async def node_is_critical(call: Api) -> Answer:
+    """Check that the cluster can do without this node; alone, there is none to harm."""
+    return _ok(reason="single node cluster")
+
+
+@router.get("/health/checks/port-listener/{port:name}")
+async def port_listener(call: Api, port: str) -> Answer:
+    """Check that the broker listens on a port."""
+    if not (port.isascii() and port.isdigit()):
+        raise bad_request("Invalid port")
+    ports = [item.port for item in call.listeners]
+    if int(port) in ports:
+        return _ok(port=int(port))
+    return _failed(reason="No active listener", missing=int(port), ports=ports)
+
+
+@router.get("/health/checks/protocol-listener/{protocol:name}")
+async def protocol_listener(call: Api, protocol: str) -> Answer:
+    """Check that the broker speaks a protocol."""
+    wanted = _SAME_PROTOCOL.get(protocol.lower(), protocol.lower())
+    protocols = sorted({item.protocol for item in call.listeners})
+    if wanted in protocols:
+        return _ok(protocol=wanted)
+    return _failed(reason="No active listener", missing=protocol, protocols=protocols)
+
+
+@router.get("/aliveness-test/{vhost:name}")
+async def aliveness_test(call: Api, vhost: str) -> Answer:
+    """Declare a queue, publish to it and fetch from it, as the caller."""
+    found = call.vhost(vhost)
+    declare = QueueDeclare(
+        0,
+        ALIVENESS_QUEUE,
+        passive=False,
+        durable=False,
+        exclusive=False,
+        auto_delete=False,
+        nowait=False,
+        arguments={},
+    )
+    body = b"test_message"
+    with call.direct(found) as session:
+        await session.ask(declare)
+        await session.publish(Publication.of("", ALIVENESS_QUEUE, {}, len(body)), body)
+        fetched = list(session.take(found.queue(ALIVENESS_QUEUE, session), 1))
+        session.settle("ack")
+    return _ok() if fetched else _failed(reason="the message did not come back")

@@ -1,0 +1,89 @@
+"""The HTTP listener: open from the start, its application built when somebody first calls.
+
+FastAPI and uvicorn take longer to import than the broker takes to start, and most brokers are never
+asked. So the sockets listen, the kernel keeps the first clients waiting, and a thread does the
+imports while messages go on. Then uvicorn's protocol serves connections on the broker's event loop.
+``uvicorn.Server`` is left out: it would take over signals and wake up ten times a second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, NamedTuple
+
+import anyio
+from anyio import to_thread
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable, Sequence
+
+    from uvicorn.protocols.http.h11_impl import H11Protocol
+    from uvicorn.server import ServerState
+
+    from amqpbroker.broker.broker import Broker
+
+
+class Listener(NamedTuple):
+    """An address that the broker accepts clients on, as the API reports it."""
+
+    protocol: str
+    """RabbitMQ's name: ``amqp``, ``amqp/ssl``, ``http``."""
+    host: str
+    port: int
+
+
+async def serve(
+    broker: Broker, sockets: Sequence[socket.socket], listeners: Sequence[Listener]
+) -> None:
+    """Answer HTTP requests on listening sockets until cancelled; ``listeners`` are for show."""
+    await _first_client(sockets)
+    make_protocol, state = await to_thread.run_sync(_build, broker, listeners)
+    loop = asyncio.get_running_loop()
+    servers = [await loop.create_server(make_protocol, sock=sock) for sock in sockets]
+    try:
+        await anyio.sleep_forever()
+    finally:
+        for server in servers:
+            server.close()
+        for connection in list(state.connections):
+            connection.shutdown()
+        for task in list(state.tasks):
+            task.cancel()
+
+
+async def _first_client(sockets: Sequence[socket.socket]) -> None:
+    """Wait until a client knocks; it is not accepted yet."""
+    async with anyio.create_task_group() as tasks:
+
+        async def wait(sock: socket.socket) -> None:
+            await anyio.wait_readable(sock)
+            tasks.cancel_scope.cancel()
+
+        for sock in sockets:
+            tasks.start_soon(wait, sock)
+
+
+def _build(
+    broker: Broker, listeners: Sequence[Listener]
+) -> tuple[Callable[[], H11Protocol], ServerState]:
+    """Import the heavy half and make the application; runs in a thread."""
+    from uvicorn import Config
+    from uvicorn.protocols.http.h11_impl import H11Protocol
+    from uvicorn.server import ServerState
+
+    from amqpbroker.management.app import create_app
+
+    config = Config(
+        create_app(broker, listeners),
+        http="h11",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+    )
+    config.load()
+    state = ServerState()
+    return lambda: H11Protocol(config=config, server_state=state, app_state={}), state

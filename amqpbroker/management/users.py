@@ -1,0 +1,113 @@
+"""``/users`` (FEATURES A18.12)."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from functools import partial
+from typing import Annotated, Any
+
+from anyio import to_thread
+from pydantic import BaseModel, BeforeValidator
+
+from amqpbroker.auth.principal import ADMINISTRATOR, User
+from amqpbroker.management.call import Answer, Api, Json, created, done
+from amqpbroker.management.errors import bad_request, not_found
+from amqpbroker.management.listing import respond
+from amqpbroker.management.paths import new_router
+
+router = new_router()
+
+
+def _split(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return [tag.strip() for tag in value.split(",") if tag.strip()]
+
+
+class Account(BaseModel):
+    """The body of a PUT; tags are a list, or text with commas."""
+
+    password: str | None = None
+    password_hash: str | None = None
+    hashing_algorithm: str | None = None
+    tags: Annotated[list[str] | None, BeforeValidator(_split)] = None
+
+
+def describe(user: User) -> dict[str, Any]:
+    """Return a user as the API shows it."""
+    return {
+        "name": user.name,
+        "password_hash": user.password_hash or "",
+        "hashing_algorithm": user.hashing_algorithm,
+        "tags": list(user.tags),
+        "limits": dict(user.limits),
+    }
+
+
+@router.get("/users")
+async def list_all(call: Api) -> Answer:
+    """List all users."""
+    call.require(ADMINISTRATOR)
+    users = list(call.broker.users.users.values())
+    return await respond(call, users, describe, key=lambda user: (user.name,))
+
+
+@router.get("/users/{name:name}")
+async def show(call: Api, name: str) -> Answer:
+    """Show a user."""
+    call.require(ADMINISTRATOR)
+    return Json(describe(_find(call, name)))
+
+
+def _find(call: Api, name: str) -> User:
+    user = call.broker.users.users.get(name)
+    if user is None:
+        raise not_found()
+    return user
+
+
+@router.put("/users/{name:name}")
+async def put(call: Api, name: str) -> Answer:
+    """Add a user, or replace password and tags."""
+    call.require(ADMINISTRATOR)
+    body = await call.body(Account)
+    if body.tags is None:
+        raise bad_request("tags_not_present")
+    store = call.broker.users
+    old = store.users.get(name)
+    if body.password is None:
+        _put_hash(call, name, body, old)
+    elif old is None:
+        await to_thread.run_sync(partial(store.add_user, name, body.password, tags=body.tags))
+    else:
+        await to_thread.run_sync(store.set_password, name, body.password)
+        store.set_tags(name, body.tags)
+    return created(old is None)
+
+
+def _put_hash(call: Api, name: str, body: Account, old: User | None) -> None:
+    """Store a user whose password is known by its hash only, or who has none."""
+    password_hash = body.password_hash or None
+    if password_hash is not None:
+        try:
+            base64.b64decode(password_hash, validate=True)
+        except binascii.Error:
+            raise bad_request(["not_base64", password_hash]) from None
+    store = call.broker.users
+    algorithm = body.hashing_algorithm or store.passwords.algorithm
+    limits = {} if old is None else dict(old.limits)
+    store.put_user(User(name, password_hash, algorithm, tuple(body.tags or ()), limits))
+
+
+@router.delete("/users/{name:name}")
+async def delete(call: Api, name: str) -> Answer:
+    """Delete a user with all permissions; the user's connections are closed."""
+    call.require(ADMINISTRATOR)
+    _find(call, name)
+    call.broker.users.delete_user(name)
+    for session in list(call.broker.sessions):
+        if session.principal is not None and session.principal.username == name:
+            session.force_close(f"user '{name}' is deleted")
+    call.broker.flush()
+    return done()

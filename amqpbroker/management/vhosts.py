@@ -1,0 +1,88 @@
+"""``/vhosts`` (FEATURES A18.11)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from amqpbroker.auth.principal import ADMINISTRATOR
+from amqpbroker.auth.users import ALL
+from amqpbroker.broker.vhost import VHost
+from amqpbroker.management.call import Answer, Api, Json, created, done
+from amqpbroker.management.errors import not_found
+from amqpbroker.management.listing import respond
+from amqpbroker.management.overview import message_totals
+from amqpbroker.management.paths import new_router
+
+if TYPE_CHECKING:
+    from amqpbroker.broker.broker import Broker
+
+router = new_router()
+
+
+def describe(call: Api, vhost: VHost) -> dict[str, Any]:
+    """Return a vhost as the API shows it."""
+    return {
+        "name": vhost.name,
+        "description": "",
+        "tags": [],
+        "default_queue_type": "undefined",
+        "metadata": {"description": "", "tags": []},
+        "tracing": False,
+        "cluster_state": {call.node: "running"},
+        **message_totals([vhost]),
+    }
+
+
+def _find(call: Api, name: str) -> VHost:
+    vhost = call.broker.vhosts.get(name)
+    if vhost is None:
+        raise not_found()
+    return vhost
+
+
+@router.get("/vhosts")
+async def list_all(call: Api) -> Answer:
+    """List the vhosts that the user may enter."""
+    return await respond(
+        call,
+        call.vhosts(),
+        lambda vhost: describe(call, vhost),
+        key=lambda vhost: (vhost.name,),
+    )
+
+
+@router.get("/vhosts/{name:name}")
+async def show(call: Api, name: str) -> Answer:
+    """Show a vhost."""
+    call.require(ADMINISTRATOR)
+    return Json(describe(call, _find(call, name)))
+
+
+@router.put("/vhosts/{name:name}")
+async def create(call: Api, name: str) -> Answer:
+    """Make a vhost; whoever makes it gets all permissions there."""
+    call.require(ADMINISTRATOR)
+    is_new = name not in call.broker.vhosts
+    if is_new:
+        call.broker.vhosts[name] = VHost(name)
+        call.broker.users.set_permissions(call.principal.username, name, ALL)
+    return created(is_new)
+
+
+@router.delete("/vhosts/{name:name}")
+async def delete(call: Api, name: str) -> Answer:
+    """Delete a vhost with all that is in it; its connections are closed."""
+    call.require(ADMINISTRATOR)
+    _delete(call.broker, _find(call, name))
+    call.broker.flush()
+    return done()
+
+
+def _delete(broker: Broker, vhost: VHost) -> None:
+    del broker.vhosts[vhost.name]
+    for session in list(broker.sessions):
+        if session.vhost is vhost:
+            session.force_close(f"vhost '{vhost.name}' is deleted")
+    for queue in list(vhost.queues.values()):
+        vhost.delete_queue(queue)
+    broker.users.delete_vhost(vhost.name)
