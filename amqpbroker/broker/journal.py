@@ -5,8 +5,8 @@ one handler stages (a transaction, a transfer) is written as a whole or not at a
 4, steps 4-7). A message that is settled before its commit began is never written.
 
 A staged message belongs to a :class:`Run`: messages of one publish batch with consecutive sequence
-numbers. A run is *staged*, then *writing*, then has a segment; each alive (message, queue) pair is
-counted in its segment, because a segment without any can be deleted.
+numbers. A run is *staged*, then *writing*, then has a segment; alive messages are counted per
+segment and queue, because a segment without any can be deleted.
 
 Deleting must not bring anything back: segment S may go only when nothing in it is alive **and**
 every older segment that its settles speak of is gone, or the settled messages would rise again.
@@ -29,7 +29,7 @@ from amqpbroker.storage.shard_record import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from amqpbroker.broker.confirms import Confirms
     from amqpbroker.broker.queue import Queue
@@ -47,41 +47,61 @@ RETRY_DELAY_S: Final = 1.0
 class Segment:
     """A segment of the log as the journal sees it."""
 
-    __slots__ = ("alive_count", "first", "references")
+    __slots__ = ("alive", "alive_count", "first", "references")
 
     def __init__(self, first: int) -> None:
         self.first = first
+        self.alive: dict[int, int] = {}
+        """Queue id → messages in it whose record lies here."""
         self.alive_count = 0
+        """All of them."""
         self.references: set[Segment] = set()
         """Older segments that settles (or rewritten messages) in this one speak of."""
+
+    def count(self, queue_id: int, difference: int) -> None:
+        """Count messages that came alive here, or (negative) left their queue."""
+        self.alive_count += difference
+        left = self.alive.get(queue_id, 0) + difference
+        if left:
+            self.alive[queue_id] = left
+        else:
+            self.alive.pop(queue_id, None)
 
 
 class Run:
     """Messages of one publication with consecutive sequence numbers, staged together."""
 
-    __slots__ = ("alive_count", "first", "gone", "messages", "offset", "queues", "segment")
+    __slots__ = ("alive", "first", "gone", "messages", "offset", "queue_ids", "segment")
 
-    def __init__(self, first: int, queues: Sequence[Queue]) -> None:
+    def __init__(self, first: int, queue_ids: tuple[int, ...]) -> None:
         self.first = first
-        self.queues = queues
-        self.messages: list[Message] | None = []
+        self.queue_ids = queue_ids
+        self.messages: list[Message] | None = None
         """Until the commit begins; None from then on."""
-        self.alive_count = 0
+        self.alive: dict[int, int] = {}
+        """Queue id → messages that are alive, while this is staged or being written."""
         self.gone: dict[int, set[int]] | None = None
         """Queue id → sequences that were settled while staged."""
         self.segment: Segment | None = None
         self.offset = -1
 
+    def settle_staged(self, queue_id: int, sequence: int) -> None:
+        """Take a message out that has not been written."""
+        self.alive[queue_id] -= 1
+        if self.gone is None:
+            self.gone = {}
+        self.gone.setdefault(queue_id, set()).add(sequence)
+
     def records(self) -> list[EnqueueRecord]:
         """Return what is to be written: everything not settled meanwhile."""
         messages = self.messages
         assert messages
-        ids = tuple(queue.id for queue in self.queues)
-        if self.gone is None:
+        ids = self.queue_ids
+        gone = self.gone
+        if gone is None:
             return [_record(messages, ids)]
         by_ids: dict[tuple[int, ...], list[Message]] = {}
         for message in messages:
-            gone = self.gone
             left = tuple(i for i in ids if i not in gone or message.sequence not in gone[i])
             if left:
                 by_ids.setdefault(left, []).append(message)
@@ -125,7 +145,7 @@ class _Batch:
         records = [
             encode_enqueue(record)
             for run in self.runs
-            if run.alive_count
+            if any(run.alive.values())
             for record in run.records()
         ]
         records += [encode_settle(queue_id, gone) for queue_id, gone in self.settles.items()]
@@ -155,6 +175,7 @@ class Journal:
         self._committed = anyio.Event()
         self._committed_number = 0
         self._has_dead_segment = False
+        self._is_closing = False
         self.is_failed = False
         """The log can no longer be written; nothing is confirmed any more."""
         self.is_blocked = False
@@ -166,14 +187,14 @@ class Journal:
         self, publication: Publication, bodies: Sequence[bytes], queues: Sequence[Queue]
     ) -> list[Message]:
         """Stage messages for durable queues; return them."""
-        run = Run(self._next_sequence, queues)
+        run = Run(self._next_sequence, tuple(queue.id for queue in queues))
         self._next_sequence += len(bodies)
         messages = [
             Message(publication, body, run, sequence)
             for sequence, body in enumerate(bodies, run.first)
         ]
         run.messages = messages
-        run.alive_count = len(messages) * len(queues)
+        run.alive = dict.fromkeys(run.queue_ids, len(messages))
         self._open.runs.append(run)
         self._open.enqueued_size += publication.body_size * len(bodies)
         self._work.set()
@@ -183,43 +204,39 @@ class Journal:
         """Stage that messages have left a durable queue for good."""
         queue_id = queue.id
         batch = self._open
-        for message in messages:
-            run = message.run
-            if run is None:
-                continue
-            run.alive_count -= 1
-            if run.messages is not None:
-                if run.gone is None:
-                    run.gone = {}
-                run.gone.setdefault(queue_id, set()).add(message.sequence)
-                continue
-            self._count_dead(run)
+        sequences = batch.settles.setdefault(queue_id, [])
+        for run, sequence in self._leave(queue_id, messages):
+            sequences.append(sequence)
             batch.settled_runs.add(run)
-            batch.settles.setdefault(queue_id, []).append(message.sequence)
-        if batch.settles:
+        if sequences:
             self._work.set()
+        else:
+            del batch.settles[queue_id]
 
     def abandon(self, queue: Queue, messages: Iterable[Message]) -> None:
         """Forget the messages of a queue that is deleted: its id says that they are gone."""
+        for _ in self._leave(queue.id, messages):
+            pass
+        if self._has_dead_segment:
+            self._work.set()
+
+    def _leave(self, queue_id: int, messages: Iterable[Message]) -> Iterator[tuple[Run, int]]:
+        """Count messages as gone; yield those whose record is written, or being written."""
         for message in messages:
             run = message.run
             if run is None:
                 continue
-            run.alive_count -= 1
             if run.messages is not None:
-                run.gone = run.gone or {}
-                run.gone.setdefault(queue.id, set()).add(message.sequence)
+                run.settle_staged(queue_id, message.sequence)
+                continue
+            segment = run.segment
+            if segment is None:
+                run.alive[queue_id] -= 1
             else:
-                self._count_dead(run)
-        if self._has_dead_segment:
-            self._work.set()
-
-    def _count_dead(self, run: Run) -> None:
-        segment = run.segment
-        if segment is not None:
-            segment.alive_count -= 1
-            if not segment.alive_count:
-                self._has_dead_segment = True
+                segment.count(queue_id, -1)
+                if not segment.alive_count:
+                    self._has_dead_segment = True
+            yield run, message.sequence
 
     # waiting
 
@@ -245,7 +262,8 @@ class Journal:
         while True:
             await self._work.wait()
             self._work = anyio.Event()
-            await self.commit()
+            with anyio.CancelScope(shield=True):
+                await self.commit()
 
     async def commit(self) -> None:
         """Write everything that is staged, then delete what is dead."""
@@ -268,7 +286,7 @@ class Journal:
             await self._reclaim()
 
     async def _append(self, records: list[bytes]) -> int | None:
-        while not self.is_failed:
+        while not self.is_failed and not self._is_closing:
             try:
                 offset = await self._writer.append(records)
             except AppendRejected as error:
@@ -295,7 +313,8 @@ class Journal:
         for run in batch.runs:
             run.segment = segment
             run.offset = offset
-            segment.alive_count += run.alive_count
+            for queue_id, count in run.alive.items():
+                segment.count(queue_id, count)
         segment.references.update(
             run.segment for run in batch.settled_runs if run.segment not in (None, segment)
         )
@@ -322,7 +341,11 @@ class Journal:
                 await self._log.drop(extent.first, extent.last + 1)
         self.segments = kept
 
+    def give_up(self) -> None:
+        """Try no more to write to a full disk: the broker is about to stop."""
+        self._is_closing = self.is_blocked
+
     async def close(self) -> None:
-        """Write what is staged, as far as possible."""
+        """Write what is staged, as far as possible; ``run`` has ended."""
         if not self.is_failed and (self._open.runs or self._open.settles):
             await self.commit()

@@ -69,8 +69,7 @@ class Replay:
         if record.is_transient or not queues:
             return
         publication = self._publication(record)
-        run = Run(record.first, queues)
-        run.messages = None
+        run = Run(record.first, tuple(queue.id for queue in queues))
         run.segment, run.offset = segment, offset
         for sequence in range(record.first, last + 1):
             message = Message(publication, record.body(sequence), run, sequence)
@@ -78,20 +77,10 @@ class Replay:
                 known = self._messages[queue.id]
                 before = known.get(sequence)
                 if before is not None:
-                    self._rewritten(before, segment)
+                    self._leave(before, queue.id, segment)
                 known[sequence] = message
-        alive = record.message_count * len(queues)
-        run.alive_count += alive
-        segment.alive_count += alive
-
-    def _rewritten(self, before: Message, segment: Segment) -> None:
-        """A survivor of a thin segment was written again: the newer copy is the message."""
-        assert before.run is not None
-        older = before.run.segment
-        assert older is not None
-        before.run.alive_count -= 1
-        older.alive_count -= 1
-        segment.references.add(older)
+        for queue in queues:
+            segment.count(queue.id, record.message_count)
 
     def _settle(self, queue_id: int, first: int, count: int, segment: Segment) -> None:
         self._last_sequence = max(self._last_sequence, first + count - 1)
@@ -100,16 +89,17 @@ class Replay:
             return
         for sequence in range(first, first + count):
             message = messages.pop(sequence, None)
-            if message is None:
-                continue
-            run = message.run
-            assert run is not None
-            run.alive_count -= 1
-            older = run.segment
-            assert older is not None
-            older.alive_count -= 1
-            if older is not segment:
-                segment.references.add(older)
+            if message is not None:
+                self._leave(message, queue_id, segment)
+
+    def _leave(self, message: Message, queue_id: int, segment: Segment) -> None:
+        """A message is settled in ``segment``, or was written there once more by compaction."""
+        assert message.run is not None
+        older = message.run.segment
+        assert older is not None
+        older.count(queue_id, -1)
+        if older is not segment:
+            segment.references.add(older)
 
     def _publication(self, record: EnqueueRecord) -> Publication:
         if self._last_publication is not None:
