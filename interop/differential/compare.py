@@ -34,15 +34,25 @@ class Difference:
 
     @property
     def signature(self) -> str:
-        """The ops of the step and the first two lines that differ, without the particulars."""
+        """The ops of the step and the first lines that one side alone has, generalised."""
         ops = "+".join(dict.fromkeys(_op_name(op.name, op.args) for op in self.step.ops))
-        for left, right in zip(self.oracle, self.subject, strict=False):
-            if left != right:
-                return f"{ops}: {generalise(left)} ≠ {generalise(right)}"
-        longer = max(self.oracle, self.subject, key=len)
-        extra = generalise(longer[min(len(self.oracle), len(self.subject))])
-        side = "subject lacks" if longer is self.oracle else "subject adds"
-        return f"{ops}: {side} {extra}"
+        left, right = self.only_oracle, self.only_subject
+        if left and right:
+            return f"{ops}: {generalise(left[0])} ≠ {generalise(right[0])}"
+        if left or right:
+            side = "lacks" if left else "adds"
+            return f"{ops}: subject {side} {generalise((left or right)[0])}"
+        return f"{ops}: another order of lines"
+
+    @property
+    def only_oracle(self) -> list[str]:
+        """The lines that the oracle's side alone has."""
+        return [line for line in self.oracle if line not in self.subject]
+
+    @property
+    def only_subject(self) -> list[str]:
+        """The lines that the subject's side alone has."""
+        return [line for line in self.subject if line not in self.oracle]
 
 
 def refine(program: Program, difference: Difference) -> str:

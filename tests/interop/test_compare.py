@@ -66,6 +66,10 @@ CONNECTION_CLOSE = "c0.0 connection.close reply_code=%d reply_text='%s' class_id
             % ("original-expiration:S:'9', count:l:1, queue:S:'q'", ", x-last-death-queue:S:'q'"),
         ),
         (CLOSE % "invalid message: {delivery_mode_unknown,3}", "queue ~q0: ready=1 consumers=0"),
+        (
+            CONNECTION_CLOSE % (541, "INTERNAL_ERROR"),
+            "c0.1 queue.declare-ok queue='$reply0' message_count=0 consumer_count=1",
+        ),
         ("c0.0 end-of-file", CONNECTION_CLOSE % (530, "NOT_ALLOWED - too high")),
         (CONNECTION_CLOSE % (541, "INTERNAL_ERROR"), CONNECTION_CLOSE % (501, "FRAME_ERROR - x")),
     ],
