@@ -69,7 +69,7 @@ class Consumer:
         channel = self.channel
         session = channel.session
         if session.is_full:
-            session.stalled_queues.add(self.queue)
+            session.stalled_consumers[self] = None
             return 0
         room = UNLIMITED
         if self.prefetch_count:

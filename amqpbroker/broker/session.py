@@ -62,8 +62,8 @@ class Session:
         self.capabilities: frozenset[str] = frozenset()
         self.channels: dict[int, Channel] = {}
         self.exclusive_queues: dict[str, Queue] = {}
-        self.stalled_queues: set[Queue] = set()
-        """Queues that wait until this connection has written what it has."""
+        self.stalled_consumers: dict[Consumer, None] = {}
+        """Blocked until this connection has written what it has; who waits longest is first."""
         self._owed_confirms: list[Confirms] = []
         self._is_touched = False
         self._allowed: set[tuple[str, str, str]] = set()
@@ -94,10 +94,18 @@ class Session:
             logger.warning("%s: closed, bad protocol header %r", self.name, error.args[0])
             self.wire.write(PROTOCOL_HEADER)
             self.finish()
+        except Exception:
+            logger.exception("%s: internal error", self.name)
+            self._fail(internal_error("internal error"))
+            self.finish()
+        if self.wire.outgoing:
+            self.touch()
 
     def _fail_channel(self, number: int, event: Event, error: SoftError) -> None:
         if number == 0:
             self._fail(error, event)
+            return
+        if self.wire.state is not State.RUNNING:
             return
         logger.warning("%s: channel %d closed, %s", self.name, number, error)
         channel = self.channels.pop(number, None)
@@ -115,8 +123,15 @@ class Session:
         self.send(0, ConnectionClose(error.reply_code, error.reply_text, class_id, method_id))
 
     def force_close(self, reason: str) -> None:
-        """Close from outside: 320 with a reason (FEATURES A1.13, A8.18)."""
-        self._fail(HardError(320, reason))
+        """Close from outside: 320 with a reason (FEATURES A1.13, A8.18).
+
+        A client that has not come as far as connection.open is hung up on without a word, as on
+        RabbitMQ: it is not there yet to be told.
+        """
+        if self.wire.state in (State.RUNNING, State.CLOSING):
+            self._fail(HardError(320, reason))
+        else:
+            self.finish()
 
     # out
 
@@ -148,22 +163,27 @@ class Session:
 
     def flush(self) -> None:
         """End a batch: confirm what is safe and wake the writer."""
-        self._is_touched = False
         if self._owed_confirms:
             owed, self._owed_confirms = self._owed_confirms, []
             for confirms in owed:
                 confirms.flush()
-            self._is_touched = False
+        self._is_touched = False
         self.wake()
 
     def drained(self) -> None:
-        """What was full has room again: queues that waited for this connection go on."""
-        queues, self.stalled_queues = self.stalled_queues, set()
-        for queue in queues:
-            for consumer in list(queue.consumers):
-                if consumer.channel.session is self:
-                    queue.consumers.unblock(consumer)
-            queue.pump()
+        """What was full has room again: consumers that waited go on, until it is full again.
+
+        Whoever gets nothing this time is first the next time, so that no queue starves another.
+        """
+        waiting = list(self.stalled_consumers)
+        self.stalled_consumers.clear()
+        served = 0
+        while served < len(waiting) and not self.is_full:
+            consumer = waiting[served]
+            served += 1
+            if consumer.queue.consumers.unblock(consumer):
+                consumer.queue.pump()
+        self.stalled_consumers = dict.fromkeys([*waiting[served:], *self.stalled_consumers])
 
     def return_unroutable(
         self, channel: Channel, publication: Publication, bodies: list[bytes]
@@ -221,7 +241,7 @@ class Session:
             assert self.vhost is not None
             self.vhost.delete_queue(queue)
         self.exclusive_queues.clear()
-        self.stalled_queues.clear()
+        self.stalled_consumers.clear()
 
 
 def _failing(error: AmqpError, event: Event | None) -> tuple[int, int]:
