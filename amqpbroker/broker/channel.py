@@ -132,7 +132,7 @@ class Channel:
         """Remove and return the deliveries of single tags.
 
         Raises :class:`~amqpbroker.errors.SoftError` 406 at the first one that is not outstanding;
-        those before it are settled, as if they had come one by one.
+        those before it are acknowledged, as if they had come one by one.
         """
         pop = self.unsettled.pop
         deliveries: list[Delivery] = []
@@ -140,7 +140,10 @@ class Channel:
             for tag in tags:
                 deliveries.append(pop(tag))
         except KeyError:
-            self.ack(deliveries)
+            if self.transaction is None:
+                self.ack(deliveries)
+            else:
+                self.transaction.settle("ack", deliveries)
             raise precondition_failed(f"unknown delivery tag {tag}") from None
         return deliveries
 
@@ -184,9 +187,14 @@ class Channel:
         self.unblock(self.consumers.values() if self.prefetch_count_global else consumers)
 
     def unblock(self, consumers: Iterable[Consumer]) -> None:
-        """Let those of ``consumers`` that have room again go on."""
+        """Let those of ``consumers`` that have room again go on.
+
+        Of those that share a global prefetch, who goes on now is asked last the next time.
+        """
         for consumer in list(consumers):
             if consumer.is_blocked and consumer.queue.consumers.unblock(consumer):
+                if self.prefetch_count_global:
+                    self.consumers[consumer.tag] = self.consumers.pop(consumer.tag)
                 consumer.queue.pump()
 
     # names

@@ -109,7 +109,8 @@ async def _committed(channel: Channel) -> None:
     assert journal is not None
     channel.session.broker.flush()
     await journal.wait(journal.ticket)
-    channel.session.send(channel.number, TxCommitOk())
+    if channel.session.channels.get(channel.number) is channel:
+        channel.session.send(channel.number, TxCommitOk())
 
 
 def tx_rollback(channel: Channel, _event: TxRollback) -> None:
