@@ -130,8 +130,9 @@ class Queue:
         for delivery in deliveries:
             self.unsettled_count -= 1
             if self.is_deleted:
-                continue
-            self.ready.give_back(delivery.position, delivery.message)
+                self.settle((delivery.message,))
+            else:
+                self.ready.give_back(delivery.position, delivery.message)
 
     # out
 

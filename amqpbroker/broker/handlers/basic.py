@@ -131,7 +131,9 @@ def get(channel: Channel, event: BasicGet) -> None:
         return
     channel.last_tag = tag = channel.last_tag + 1
     publication, body = ready.message.publication, ready.message.body
-    if not event.no_ack:
+    if event.no_ack:
+        queue.settle((ready.message,))
+    else:
         channel.lend([Delivery(tag, queue, ready.position, ready.message, None)])
     method = BasicGetOk(
         tag, ready.redelivered, publication.exchange, publication.routing_key, len(queue.ready)
