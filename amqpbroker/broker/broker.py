@@ -29,6 +29,11 @@ class Broker:
         self.journal: Journal | None = None
         """The log of durable queues; None if everything is in memory."""
 
+    def permissions_changed(self) -> None:
+        """Have every publish checked again: call it after a change of users or permissions."""
+        for vhost in self.vhosts.values():
+            vhost.forget_routes()
+
     def flush(self) -> None:
         """End a batch: everybody who got something is woken once."""
         while self.touched:

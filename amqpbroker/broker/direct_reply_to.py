@@ -7,7 +7,7 @@ exchange under that name goes straight to the channel. https://www.rabbitmq.com/
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from amqpbroker.broker.names import REPLY_TO, generate
 from amqpbroker.wire.content import DeliverEncoder
@@ -15,6 +15,9 @@ from amqpbroker.wire.content import DeliverEncoder
 if TYPE_CHECKING:
     from amqpbroker.broker.channel import Channel
     from amqpbroker.wire.content import Publication
+
+OUTGOING_SIZE_MAX: Final = 1 << 23
+"""Bytes that a requester leaves unread above which answers to it are dropped."""
 
 
 class ReplyConsumer:
@@ -32,9 +35,16 @@ class ReplyConsumer:
         registry[self.queue_name] = self
 
     def deliver(self, publication: Publication, bodies: list[bytes]) -> None:
-        """Write answers to the requester; nothing is acknowledged."""
+        """Write answers to the requester, if it is still there and reads what it gets.
+
+        Nothing is acknowledged and nothing is queued: an answer arrives at most once.
+        """
         channel = self._channel
+        if self._registry.get(self.queue_name) is not self:
+            return
         for body in bodies:
+            if channel.session.wire.outgoing_size > OUTGOING_SIZE_MAX:
+                break
             channel.last_tag += 1
             channel.session.wire.write(
                 self._encoder.deliver(channel.last_tag, False, publication, body)
