@@ -11,7 +11,7 @@ import itertools
 from typing import TYPE_CHECKING, Final
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from amqpbroker.errors import HardError
@@ -174,7 +174,6 @@ def seen(pieces: Sequence[bytes], failing_at: int = -1) -> list[Seen]:
 
 @settings(max_examples=300)
 @given(STREAMS, st.lists(st.integers(0, 2000), max_size=12), st.integers(-1, 12))
-@example([publish_frame(2), *publishing(1, KINDS[0], 1)[:2], body_frame(1, b"xyz")] * 2, [], -1)
 def test_a_stream_and_its_twin_agree(frames: list[bytes], places: list[int], failing: int) -> None:
     assert seen(cut(b"".join(frames), places), failing) == seen(frames, failing)
 
@@ -186,21 +185,45 @@ def test_a_stream_byte_by_byte_and_its_twin_agree(frames: list[bytes], failing: 
     assert seen(cut(data, range(1, len(data))), failing) == seen(frames, failing)
 
 
-@pytest.mark.parametrize(
-    "frames",
-    [
-        [publish_frame(2), publish_frame(1), header_frame(1, 3), body_frame(1, b"xyz")],
-        [publish_frame(1), publish_frame(2), header_frame(1, 3), body_frame(1, b"xyz")],
-        [
-            *(publish_frame(2), header_frame(2, 6)),
-            *(publish_frame(1), header_frame(1, 3), body_frame(2, b"xyz"), body_frame(1, b"xyz")),
-        ],
-        [publish_frame(1), HEARTBEAT, header_frame(1, 3), body_frame(1, b"xyz")],
+PUBLISH: Final = [publish_frame(1), header_frame(1, 3), body_frame(1, b"xyz")]
+PUBLISH_OF_ACKS_SIZE: Final = publish_frame(1, "key4")
+SHORT_CUTS: Final = {
+    "header behind another publish": [
+        [publish_frame(1)],
+        [publish_frame(2), *PUBLISH[1:]],
+        [publish_frame(2), *PUBLISH[1:]],
     ],
-)
-def test_interleaved_content_is_never_mistaken_for_a_repeat(frames: list[bytes]) -> None:
-    data = b"".join(frames)
-    assert seen([data, data, data]) == seen(frames * 3)
+    "body of another channel": [
+        [publish_frame(2), header_frame(2, 9)],
+        *[[*PUBLISH[:2], body_frame(2, b"abc"), PUBLISH[2]]] * 3,
+    ],
+    "ack before the header": [[PUBLISH[0], ack_frame(2, 1), *PUBLISH[1:]]] * 3,
+    "ack before the body": [[*PUBLISH[:2], ack_frame(2, 1), PUBLISH[2]]] * 3,
+    "positions of an earlier read": [
+        [PUBLISH_OF_ACKS_SIZE],
+        *[[ack_frame(2, 1), *PUBLISH[1:]]] * 2,
+    ],
+    "channel closed by the client": [
+        [*PUBLISH, encode_method(1, m.ChannelClose(200, ""))],
+        PUBLISH,
+    ],
+    "publish under way on the channel": [[*PUBLISH, publish_frame(1, "b")], PUBLISH],
+    "wrong frame end": [PUBLISH * 2, [*PUBLISH[:2], PUBLISH[2][:-1] + b"\xcd"], PUBLISH],
+    "empty body frame": [[*PUBLISH[:2], body_frame(1, b""), PUBLISH[2]]] * 3,
+    "header of the same start": [PUBLISH * 2, [PUBLISH[0], header_frame(1, 0)]],
+    "other body frames": [
+        PUBLISH,
+        [*PUBLISH[:2], body_frame(1, b"x"), body_frame(1, b"yz")],
+    ],
+}
+"""What a repeat must not hide: frames by reads."""
+
+
+@pytest.mark.parametrize("reads", SHORT_CUTS.values(), ids=SHORT_CUTS.keys())
+def test_a_repeat_is_no_short_cut_past_the_rules(reads: list[list[bytes]]) -> None:
+    frames = list(itertools.chain.from_iterable(reads))
+    assert seen([b"".join(read) for read in reads]) == seen(frames)
+    assert seen([b"".join(frames)]) == seen(frames)
 
 
 def test_repeats_take_the_fast_path_also_across_reads() -> None:
