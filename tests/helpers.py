@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 DEADLINE_S: Final = 8.0
-"""How long a test waits for a frame, an end of stream or a process."""
+"""How long a test waits for a frame, an end of stream or the end of a process."""
+
+START_DEADLINE_S: Final = 15.0
+"""How long a broker may take until it is ready; busy machines import slowly."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,7 @@ def start_broker(**settings: object) -> Iterator[RunningBroker]:
     environment = {**os.environ, **given}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stdout is not None
-        guard = threading.Timer(DEADLINE_S, process.kill)
+        guard = threading.Timer(START_DEADLINE_S, process.kill)
         guard.start()
         try:
             words = process.stdout.readline().split()
