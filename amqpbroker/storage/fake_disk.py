@@ -56,7 +56,8 @@ class _Resize(NamedTuple):
 
 
 class _Inode:
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
+        self.name = name
         self.visible = bytearray()
         self.durable = bytearray()
         self.unsynced: list[_Write | _Resize] = []
@@ -121,11 +122,11 @@ class FakeDisk:
 
     def open(self, name: str) -> FakeFile:
         """See `Disk.open`."""
-        return FakeFile(self, name, self._inode(name))
+        return FakeFile(self, self._inode(name))
 
     def open_to_read(self, name: str) -> FakeFile:
         """See `Disk.open_to_read`."""
-        return FakeFile(self, name, self._inode(name), is_writable=False)
+        return FakeFile(self, self._inode(name), is_writable=False)
 
     def create(self, name: str) -> FakeFile:
         """See `Disk.create`."""
@@ -133,14 +134,15 @@ class FakeDisk:
         if name in self._names:
             self._names[name].change(_Resize(0))
         else:
-            self._change_names(_Rename(None, name, _Inode()))
-        return FakeFile(self, name, self._names[name])
+            self._change_names(_Rename(None, name, _Inode(name)))
+        return FakeFile(self, self._names[name])
 
     def rename(self, name: str, new_name: str) -> None:
         """See `Disk.rename`."""
         inode = self._inode(name)
         self.step(f"rename {name} {new_name}")
         self._change_names(_Rename(name, new_name, inode))
+        inode.name = new_name
 
     def remove(self, name: str) -> None:
         """See `Disk.remove`."""
@@ -248,11 +250,8 @@ class FakeDisk:
 class FakeFile:
     """A file of a `FakeDisk`."""
 
-    def __init__(
-        self, disk: FakeDisk, name: str, inode: _Inode, *, is_writable: bool = True
-    ) -> None:
+    def __init__(self, disk: FakeDisk, inode: _Inode, *, is_writable: bool = True) -> None:
         self._disk = disk
-        self._name = name
         self._inode = inode
         self._is_writable = is_writable
         self._is_open = True
@@ -316,13 +315,13 @@ class FakeFile:
     def _step(self, what: Literal["write", "sync", "allocate", "truncate"]) -> None:
         self._check()
         if not self._is_writable:
-            raise OSError(errno.EBADF, os.strerror(errno.EBADF), self._name)
-        self._disk.step(f"{what} {self._name}")
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF), self._inode.name)
+        self._disk.step(f"{what} {self._inode.name}")
 
     def _check(self) -> None:
         self._disk.must_be_on()
         if not self._is_open:
-            raise OSError(errno.EBADF, os.strerror(errno.EBADF), self._name)
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF), self._inode.name)
 
     def _no_space(self) -> OSError:
-        return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self._name)
+        return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self._inode.name)

@@ -83,11 +83,14 @@ class Reader:
         self._epoch = max(self._epoch, segment.head.epoch)
 
     def _decode_piece(self, file: File, segment: Segment, stop: Offset) -> list[Batch]:
-        size = self._store.options.read_size
-        data = file.read(self._position, min(size, segment.end - self._position))
+        left = segment.end - self._position
+        size = min(left, max(self._store.options.read_size, HEADER_SIZE))
+        data = file.read(self._position, size)
+        if len(data) < size:
+            raise Damaged(f"the file ends {left - len(data)} bytes too early")
         first = self._header(data, 0, stop)
         if first is not None and first.total_size > len(data):
-            if first.total_size > segment.end - self._position:
+            if first.total_size > left:
                 raise Damaged("the segment ends in the middle of a batch")
             data = file.read(self._position, first.total_size)
         batches: list[Batch] = []
