@@ -21,8 +21,11 @@ from anyio.streams.tls import TLSListener
 from amqpbroker import management
 from amqpbroker.auth.sasl.mechanism import Peer
 from amqpbroker.auth.tls import client_certificate, server_context
-from amqpbroker.broker.broker import Broker
+from amqpbroker.broker.opening import open_broker
 from amqpbroker.broker.session import Session
+from amqpbroker.progress import RecoveryProgress
+from amqpbroker.storage.catalog import CatalogError
+from amqpbroker.storage.log import LogError
 from amqpbroker.wire.connection import HEARTBEAT, State
 
 if TYPE_CHECKING:
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
 
     from anyio.abc import ByteStream, Listener, TaskGroup
 
+    from amqpbroker.broker.broker import Broker
     from amqpbroker.config import Config
 
 logger = logging.getLogger("amqpbroker.server")
@@ -154,9 +158,9 @@ class ClientConnection:
 class Server:
     """The listeners of one broker and the connections that they accepted."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, broker: Broker) -> None:
         self.config = config
-        self.broker = Broker(config)
+        self.broker = broker
         self.connections: set[ClientConnection] = set()
         self._listeners: list[Listener[ByteStream]] = []
         self._tasks: TaskGroup | None = None
@@ -303,7 +307,18 @@ def ready_line(server: Server) -> str:
 
 
 async def _main(config: Config) -> int:
-    server = Server(config)
+    try:
+        async with open_broker(config, RecoveryProgress().update) as broker:
+            return await _serve(config, broker)
+    except (CatalogError, LogError) as error:
+        logger.error("cannot start: %s", error)
+    except OSError as error:
+        logger.error("cannot use %s: %s", config.data_dir, error)
+    return 1
+
+
+async def _serve(config: Config, broker: Broker) -> int:
+    server = Server(config, broker)
     try:
         await server.listen()
     except OSError as error:

@@ -4,30 +4,52 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from amqpbroker.auth.users import UserStore
+from amqpbroker.auth.users import ALL, UserStore
+from amqpbroker.broker.alarms import Alarms
 from amqpbroker.broker.vhost import VHost
 
 if TYPE_CHECKING:
     from amqpbroker.broker.direct_reply_to import ReplyConsumer
     from amqpbroker.broker.journal import Journal
     from amqpbroker.broker.session import Session
+    from amqpbroker.broker.store import Store
     from amqpbroker.config import Config
 
 
 class Broker:
     """One broker; any number may live in a process."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, store: Store | None = None) -> None:
         self.config = config
+        self.store = store
+        """Where durable definitions go; None if everything is in memory."""
+        self.alarms = Alarms()
         self.users = UserStore(loopback_users=config.loopback_users)
-        self.users.add_default_user(config.default_user, config.default_pass, config.default_vhost)
-        self.vhosts = {config.default_vhost: VHost(config.default_vhost)}
+        self.vhosts: dict[str, VHost] = {}
         self.sessions: set[Session] = set()
         self.touched: list[Session] = []
         """Sessions with something to write since the last flush."""
         self.reply_consumers: dict[str, ReplyConsumer] = {}
         self.journal: Journal | None = None
         """The log of durable queues; None if everything is in memory."""
+
+    def add_defaults(self) -> None:
+        """Make what an empty broker starts with: a vhost, and a user who may do all in it."""
+        config = self.config
+        self.add_vhost(config.default_vhost)
+        user = self.users.add_default_user(
+            config.default_user, config.default_pass, config.default_vhost
+        )
+        if self.store is not None:
+            self.store.put_user(user)
+            self.store.put_permissions(user.name, config.default_vhost, ALL)
+
+    def add_vhost(self, name: str) -> VHost:
+        """Make a vhost with its pre-declared exchanges."""
+        vhost = self.vhosts[name] = VHost(name, self.store)
+        if self.store is not None:
+            self.store.put_vhost(vhost)
+        return vhost
 
     def permissions_changed(self) -> None:
         """Have every publish checked again: call it after a change of users or permissions."""

@@ -15,11 +15,13 @@ every older segment that its settles speak of is gone, or the settled messages w
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import anyio
 
 from amqpbroker.broker.message import Message
+from amqpbroker.storage.catalog import CatalogError
 from amqpbroker.storage.log import AppendRejected, LogError
 from amqpbroker.storage.shard_record import (
     EnqueueRecord,
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
     from amqpbroker.broker.confirms import Confirms
     from amqpbroker.broker.queue import Queue
+    from amqpbroker.storage.catalog import Ticket
     from amqpbroker.storage.log import SegmentedLog, Writer
     from amqpbroker.wire.content import Publication
 
@@ -131,7 +134,15 @@ def _record(messages: Sequence[Message], ids: tuple[int, ...]) -> EnqueueRecord:
 class _Batch:
     """What one commit writes."""
 
-    __slots__ = ("enqueued_size", "number", "runs", "settled_runs", "settles", "waiting")
+    __slots__ = (
+        "definitions",
+        "enqueued_size",
+        "number",
+        "runs",
+        "settled_runs",
+        "settles",
+        "waiting",
+    )
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -140,6 +151,7 @@ class _Batch:
         self.settles: dict[int, list[int]] = {}
         self.settled_runs: set[Run] = set()
         self.waiting: dict[Confirms, None] = {}
+        self.definitions: list[Ticket] = []
 
     def records(self) -> list[bytes]:
         records = [
@@ -163,11 +175,14 @@ class Journal:
         next_sequence: int,
         segments: Iterable[Segment],
         flush: Callable[[], None],
+        on_short: Callable[[bool], None],
     ) -> None:
         self._log = log
         self._writer = writer
         self._flush = flush
         """Ends a batch of the broker: what a commit has set free is sent."""
+        self._on_short = on_short
+        """Told when the disk is full, and when it no longer is."""
         self._next_sequence = next_sequence
         self.segments = list(segments)
         self._open = _Batch(1)
@@ -196,9 +211,20 @@ class Journal:
         run.messages = messages
         run.alive = dict.fromkeys(run.queue_ids, len(messages))
         self._open.runs.append(run)
+        for queue in queues:
+            if queue.definition is not None:
+                self._require(queue)
         self._open.enqueued_size += publication.body_size * len(bodies)
         self._work.set()
         return messages
+
+    def _require(self, queue: Queue) -> None:
+        """Commit no message before the queue it is in: recovery would drop it."""
+        definition = queue.definition
+        if definition is None or definition.is_done:
+            queue.definition = None
+        else:
+            self._open.definitions.append(definition)
 
     def settle(self, queue: Queue, messages: Iterable[Message]) -> None:
         """Stage that messages have left a durable queue for good."""
@@ -271,6 +297,9 @@ class Journal:
         records = batch.records()
         for run in batch.runs:
             run.messages = None
+        for definition in batch.definitions:
+            with suppress(CatalogError):
+                await definition.wait()
         if records:
             offset = await self._append(records)
             if offset is None:
@@ -293,13 +322,15 @@ class Journal:
                 if not self.is_blocked:
                     logger.error("cannot write, publishers wait: %s", error)
                 self.is_blocked = True
+                self._on_short(True)
                 await anyio.sleep(RETRY_DELAY_S)
             except LogError as error:
                 logger.critical("the log failed, nothing is confirmed any more: %s", error)
                 self.is_failed = True
+                self._on_short(True)
             else:
                 if self.is_blocked:
-                    logger.info("writing again")
+                    self._on_short(False)
                 self.is_blocked = False
                 return offset
         return None

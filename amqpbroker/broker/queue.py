@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from amqpbroker.broker.journal import Journal
     from amqpbroker.broker.ready import Ready
     from amqpbroker.broker.session import Session
+    from amqpbroker.storage.catalog import Ticket
     from amqpbroker.wire.content import Publication
     from amqpbroker.wire.table import Table
 
@@ -30,6 +31,7 @@ class Queue:
     __slots__ = (
         "arguments",
         "consumers",
+        "definition",
         "exclusive_consumer",
         "had_consumer",
         "id",
@@ -58,6 +60,8 @@ class Queue:
         self.name = name
         self.id = queue_id
         """Names a durable queue in the log, never reused; 0 for a queue that is not there."""
+        self.definition: Ticket | None = None
+        """Until the catalog has stored it: what must be waited for."""
         self.journal = journal
         """Where a durable queue writes; None if nothing of it is kept."""
         self.is_durable = is_durable

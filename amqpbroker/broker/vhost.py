@@ -18,14 +18,17 @@ if TYPE_CHECKING:
 
     from amqpbroker.broker.queue import Queue
     from amqpbroker.broker.session import Session
+    from amqpbroker.broker.store import Store
     from amqpbroker.routing.exchange import Exchange
 
 
 class VHost:
     """One vhost."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, store: Store | None = None) -> None:
         self.name = name
+        self.store = store
+        """Learns of every change of what is durable."""
         self.exchanges: dict[str, Exchange] = {
             item.name: create_exchange(item.type_name, item.name, is_internal=item.is_internal)
             for item in PREDECLARED
@@ -85,11 +88,15 @@ class VHost:
     def add_exchange(self, exchange: Exchange) -> None:
         """Take in a new exchange."""
         self.exchanges[exchange.name] = exchange
+        if self.store is not None:
+            self.store.put_exchange(self.name, exchange)
         self.forget_routes()
 
     def delete_exchange(self, exchange: Exchange) -> None:
         """Remove an exchange and the bindings on both of its sides."""
         del self.exchanges[exchange.name]
+        if self.store is not None:
+            self.store.delete_exchange(self.name, exchange)
         for binding in list(exchange.bindings):
             self._forget_destination(binding)
         exchange.bindings.clear()
@@ -108,6 +115,8 @@ class VHost:
         if not exchange.bind(binding):
             return False
         self._bindings_to.setdefault(binding.destination, {})[binding] = None
+        if self.store is not None and self._is_durable(exchange, binding):
+            self.store.put_binding(self.name, binding)
         self.forget_routes()
         return True
 
@@ -117,8 +126,16 @@ class VHost:
         if exchange is None or not exchange.unbind(binding):
             return
         self._forget_destination(binding)
+        if self.store is not None and self._is_durable(exchange, binding):
+            self.store.delete_binding(self.name, binding)
         self.forget_routes()
         self._auto_delete([exchange])
+
+    def _is_durable(self, source: Exchange, binding: Binding) -> bool:
+        """Return whether a binding survives a restart: if both of its ends do (A4.8)."""
+        kind, name = binding.destination
+        end = self.queues[name] if kind == "queue" else self.exchanges[name]
+        return source.is_durable and end.is_durable
 
     def bindings_to(self, destination: Destination) -> Iterable[Binding]:
         """Return the bindings that lead to a destination."""
@@ -152,6 +169,8 @@ class VHost:
     def add_queue(self, queue: Queue) -> None:
         """Take in a new queue."""
         self.queues[queue.name] = queue
+        if self.store is not None and queue.is_durable:
+            self.store.put_queue(self.name, queue)
         if queue.owner is not None:
             queue.owner.exclusive_queues[queue.name] = queue
         self.forget_routes()
@@ -163,6 +182,8 @@ class VHost:
         """
         del self.queues[queue.name]
         queue.is_deleted = True
+        if self.store is not None and queue.is_durable:
+            self.store.delete_queue(queue)
         if queue.owner is not None:
             queue.owner.exclusive_queues.pop(queue.name, None)
         self._unbind_destination(Destination("queue", queue.name))

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from amqpbroker.auth.principal import ADMINISTRATOR
 from amqpbroker.auth.users import ALL
-from amqpbroker.broker.vhost import VHost
 from amqpbroker.management.call import Answer, Api, Json, created, done
 from amqpbroker.management.errors import not_found
 from amqpbroker.management.listing import respond
@@ -15,6 +14,7 @@ from amqpbroker.management.paths import new_router
 
 if TYPE_CHECKING:
     from amqpbroker.broker.broker import Broker
+    from amqpbroker.broker.vhost import VHost
 
 router = new_router()
 
@@ -64,7 +64,7 @@ async def create(call: Api, name: str) -> Answer:
     call.require(ADMINISTRATOR)
     is_new = name not in call.broker.vhosts
     if is_new:
-        call.broker.vhosts[name] = VHost(name)
+        call.broker.add_vhost(name)
         call.broker.users.set_permissions(call.principal.username, name, ALL)
     return created(is_new)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from amqpbroker.broker.arguments import atom, check_same, check_same_arguments
+from amqpbroker.broker.handlers.answer import answer
 from amqpbroker.broker.handlers.bindings import bind_destination, unbind_destination
 from amqpbroker.broker.names import RESERVED_PREFIX, check_new, strip_line_ends
 from amqpbroker.errors import access_refused, precondition_failed
@@ -23,6 +24,8 @@ from amqpbroker.wire.methods import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from amqpbroker.broker.channel import Channel
     from amqpbroker.routing.exchange import Exchange
 
@@ -38,7 +41,7 @@ def check_not_default(name: str) -> None:
         raise access_refused("operation not permitted on the default exchange")
 
 
-def declare(channel: Channel, event: ExchangeDeclare) -> None:
+def declare(channel: Channel, event: ExchangeDeclare) -> Awaitable[None] | None:
     """Declare an exchange, or with ``passive`` only look whether it exists (FEATURES A3.1-A3.5).
 
     Raises :class:`~amqpbroker.errors.SoftError` 403, 404 or 406.
@@ -49,8 +52,7 @@ def declare(channel: Channel, event: ExchangeDeclare) -> None:
         channel.vhost.exchange(name)
     else:
         _declare(channel, name, event)
-    if not event.nowait:
-        channel.session.send(channel.number, ExchangeDeclareOk())
+    return answer(channel, ExchangeDeclareOk(), nowait=event.nowait)
 
 
 def _declare(channel: Channel, name: str, event: ExchangeDeclare) -> None:
@@ -92,7 +94,7 @@ def _check_same(channel: Channel, exchange: Exchange, event: ExchangeDeclare) ->
     check_same_arguments(_COMPARED, where, exchange.arguments, event.arguments)
 
 
-def delete(channel: Channel, event: ExchangeDelete) -> None:
+def delete(channel: Channel, event: ExchangeDelete) -> Awaitable[None] | None:
     """Delete an exchange; one that is not there is fine (FEATURES A3.7).
 
     Raises :class:`~amqpbroker.errors.SoftError` 403, or 406 if it is used and must not be.
@@ -108,11 +110,10 @@ def delete(channel: Channel, event: ExchangeDelete) -> None:
         if event.if_unused and exchange.bindings:
             raise precondition_failed(f"{where} in use")
         channel.vhost.delete_exchange(exchange)
-    if not event.nowait:
-        channel.session.send(channel.number, ExchangeDeleteOk())
+    return answer(channel, ExchangeDeleteOk(), nowait=event.nowait)
 
 
-def bind(channel: Channel, event: ExchangeBind) -> None:
+def bind(channel: Channel, event: ExchangeBind) -> Awaitable[None] | None:
     """Bind an exchange to another (FEATURES A3.10)."""
     bind_destination(
         channel,
@@ -121,11 +122,10 @@ def bind(channel: Channel, event: ExchangeBind) -> None:
         event.routing_key,
         event.arguments,
     )
-    if not event.nowait:
-        channel.session.send(channel.number, ExchangeBindOk())
+    return answer(channel, ExchangeBindOk(), nowait=event.nowait)
 
 
-def unbind(channel: Channel, event: ExchangeUnbind) -> None:
+def unbind(channel: Channel, event: ExchangeUnbind) -> Awaitable[None] | None:
     """Remove a binding between exchanges; one that is not there is fine."""
     unbind_destination(
         channel,
@@ -134,8 +134,7 @@ def unbind(channel: Channel, event: ExchangeUnbind) -> None:
         event.routing_key,
         event.arguments,
     )
-    if not event.nowait:
-        channel.session.send(channel.number, ExchangeUnbindOk())
+    return answer(channel, ExchangeUnbindOk(), nowait=event.nowait)
 
 
 HANDLERS: Final[dict[type, Any]] = {

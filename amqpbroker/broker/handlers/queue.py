@@ -11,6 +11,7 @@ from amqpbroker.broker.arguments import (
     check_same_arguments,
     queue_type,
 )
+from amqpbroker.broker.handlers.answer import answer
 from amqpbroker.broker.handlers.bindings import bind_destination, unbind_destination
 from amqpbroker.broker.names import REPLY_TO, check_new, generate, strip_line_ends
 from amqpbroker.broker.queue import Queue
@@ -31,10 +32,12 @@ from amqpbroker.wire.methods import (
 from amqpbroker.wire.table import KIND_NAMES
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from amqpbroker.broker.channel import Channel
 
 
-def declare(channel: Channel, event: QueueDeclare) -> None:
+def declare(channel: Channel, event: QueueDeclare) -> Awaitable[None] | None:
     """Declare a queue, or with ``passive`` only look at it (FEATURES A4.1-A4.5).
 
     Raises :class:`~amqpbroker.errors.SoftError` 403, 404, 405 or 406.
@@ -50,8 +53,7 @@ def declare(channel: Channel, event: QueueDeclare) -> None:
         name = queue.name
         counts = len(queue.ready), len(queue.consumers)
     channel.last_queue_name = name
-    if not event.nowait:
-        channel.session.send(channel.number, QueueDeclareOk(name, *counts))
+    return answer(channel, QueueDeclareOk(name, *counts), nowait=event.nowait)
 
 
 def _reply_queue(channel: Channel, name: str) -> tuple[int, int]:
@@ -88,6 +90,7 @@ def _declare(channel: Channel, name: str, event: QueueDeclare) -> Queue:
         is_auto_delete=event.auto_delete,
         arguments=event.arguments,
         owner=owner,
+        journal=session.broker.journal if is_durable else None,
     )
     channel.vhost.add_queue(queue)
     return queue
@@ -109,7 +112,7 @@ def _check_dead_letter_permitted(channel: Channel, name: str, event: QueueDeclar
     channel.session.check("exchange", exchange, "write")
 
 
-def bind(channel: Channel, event: QueueBind) -> None:
+def bind(channel: Channel, event: QueueBind) -> Awaitable[None] | None:
     """Bind a queue to an exchange (FEATURES A4.8)."""
     name = channel.queue_name(event.queue)
     key = name if not event.queue and not event.routing_key else event.routing_key
@@ -120,11 +123,10 @@ def bind(channel: Channel, event: QueueBind) -> None:
         key,
         event.arguments,
     )
-    if not event.nowait:
-        channel.session.send(channel.number, QueueBindOk())
+    return answer(channel, QueueBindOk(), nowait=event.nowait)
 
 
-def unbind(channel: Channel, event: QueueUnbind) -> None:
+def unbind(channel: Channel, event: QueueUnbind) -> Awaitable[None] | None:
     """Remove a queue's binding; one that is not there is fine."""
     name = channel.queue_name(event.queue)
     key = name if not event.queue and not event.routing_key else event.routing_key
@@ -135,7 +137,7 @@ def unbind(channel: Channel, event: QueueUnbind) -> None:
         key,
         event.arguments,
     )
-    channel.session.send(channel.number, QueueUnbindOk())
+    return answer(channel, QueueUnbindOk())
 
 
 def purge(channel: Channel, event: QueuePurge) -> None:
@@ -150,7 +152,7 @@ def purge(channel: Channel, event: QueuePurge) -> None:
         channel.session.send(channel.number, QueuePurgeOk(count))
 
 
-def delete(channel: Channel, event: QueueDelete) -> None:
+def delete(channel: Channel, event: QueueDelete) -> Awaitable[None] | None:
     """Delete a queue; one that is not there is fine (FEATURES A4.10).
 
     Raises :class:`~amqpbroker.errors.SoftError` 403, 405, or 406 if it is used and must not be.
@@ -164,8 +166,7 @@ def delete(channel: Channel, event: QueueDelete) -> None:
         vhost.check_access(queue, channel.session)
         vhost.check_unused(queue, if_unused=event.if_unused, if_empty=event.if_empty)
         count = vhost.delete_queue(queue)
-    if not event.nowait:
-        channel.session.send(channel.number, QueueDeleteOk(count))
+    return answer(channel, QueueDeleteOk(count), nowait=event.nowait)
 
 
 HANDLERS: Final[dict[type, Any]] = {

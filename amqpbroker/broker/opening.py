@@ -1,0 +1,158 @@
+"""Opening a broker on a data directory, and closing it in good order.
+
+::
+
+    data_dir/catalog.sqlite    definitions (storage.catalog)
+    data_dir/shard-0/          messages of durable queues (storage.segment_log)
+
+The catalog is read first, then the log is replayed into the queues that the catalog knows, then a
+new epoch fences off whoever might still write. The catalog and the log belong together: one without
+the other is refused, because going on would silently drop what the missing half explains.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import anyio
+
+from amqpbroker.broker.broker import Broker
+from amqpbroker.broker.journal import Journal
+from amqpbroker.broker.queue import Queue
+from amqpbroker.broker.recovery import recover
+from amqpbroker.broker.store import Store, binding_of, load_users, unpack
+from amqpbroker.broker.vhost import VHost
+from amqpbroker.routing.registry import create_exchange
+from amqpbroker.storage.catalog import Catalog, CatalogError
+from amqpbroker.storage.disk import DirectoryDisk
+from amqpbroker.storage.segment_log import SegmentLog
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
+
+    from amqpbroker.config import Config
+    from amqpbroker.storage.catalog.rows import Snapshot
+
+logger = logging.getLogger("amqpbroker.opening")
+
+CATALOG_NAME = "catalog.sqlite"
+SHARD_NAME = "shard-0"
+
+
+@asynccontextmanager
+async def open_broker(
+    config: Config, on_progress: Callable[[int, int], None] = lambda done, total: None
+) -> AsyncIterator[Broker]:
+    """Open the broker that ``config`` describes; its background tasks run inside the context.
+
+    Raises :class:`~amqpbroker.storage.catalog.CatalogError`,
+    :class:`~amqpbroker.storage.log.LogError` and :class:`OSError`, each with what to do.
+    """
+    if config.is_memory:
+        broker = Broker(config)
+        broker.add_defaults()
+        yield broker
+        return
+    config.data_dir.mkdir(parents=True, exist_ok=True)
+    async with await Catalog.open(config.data_dir / CATALOG_NAME) as catalog:
+        snapshot = await catalog.load()
+        log = await _open_log(config.data_dir / SHARD_NAME, is_new=not snapshot.vhosts)
+        try:
+            broker, journal = await _build(config, catalog, snapshot, log, on_progress)
+            del snapshot
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(catalog.run)
+                tasks.start_soon(journal.run)
+                try:
+                    yield broker
+                finally:
+                    journal.give_up()
+                    tasks.cancel_scope.cancel()
+            with anyio.CancelScope(shield=True):
+                await journal.close()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await log.close()
+
+
+async def _open_log(path: Path, *, is_new: bool) -> SegmentLog:
+    disk = DirectoryDisk(path)
+    if is_new and not os.path.isdir(path):  # noqa: ASYNC240 - nothing else runs yet
+        disk.create_directory()
+        return await SegmentLog.create(disk)
+    log = await SegmentLog.open(disk)
+    if is_new and (await log.extent()).last > 0:
+        await log.close()
+        raise CatalogError(
+            f"{path} holds messages, but {path.parent / CATALOG_NAME} is new and knows no queues: "
+            "put the catalog back, or move the log away to start empty"
+        )
+    return log
+
+
+async def _build(
+    config: Config,
+    catalog: Catalog,
+    snapshot: Snapshot,
+    log: SegmentLog,
+    on_progress: Callable[[int, int], None],
+) -> tuple[Broker, Journal]:
+    broker = Broker(config, Store(catalog))
+    queues = _restore(broker, snapshot)
+    recovered = await recover(log, queues, on_progress)
+    extent = await log.extent()
+    writer = await log.fence(
+        after=extent.last, epoch=recovered.last_epoch + 1, owner=f"pid {os.getpid()}"
+    )
+    journal = Journal(
+        log,
+        writer,
+        next_sequence=recovered.next_sequence,
+        segments=recovered.segments,
+        flush=broker.flush,
+        on_short=lambda is_short: broker.alarms.set("disk", is_short),
+    )
+    broker.journal = journal
+    for queue in queues.values():
+        queue.journal = journal
+    if not snapshot.vhosts:
+        broker.add_defaults()
+    if recovered.message_count:
+        logger.info("recovered %d messages in %d queues", recovered.message_count, len(queues))
+    return broker, journal
+
+
+def _restore(broker: Broker, snapshot: Snapshot) -> dict[int, Queue]:
+    """Make vhosts, exchanges, queues and bindings of rows; return the queues by id."""
+    load_users(broker.users, snapshot)
+    vhosts = {row.name: VHost(row.name) for row in snapshot.vhosts}
+    for row in snapshot.exchanges:
+        exchange = create_exchange(
+            row.type,
+            row.name,
+            is_auto_delete=row.is_auto_delete,
+            is_internal=row.is_internal,
+            arguments=unpack(row.arguments),
+            vhost=row.vhost,
+        )
+        vhosts[row.vhost].add_exchange(exchange)
+    queues: dict[int, Queue] = {}
+    for item in snapshot.queues:
+        queue = queues[item.id] = Queue(
+            item.name,
+            is_durable=True,
+            is_auto_delete=item.is_auto_delete,
+            arguments=unpack(item.arguments),
+            queue_id=item.id,
+        )
+        vhosts[item.vhost].add_queue(queue)
+    for binding in snapshot.bindings:
+        vhosts[binding.vhost].bind(binding_of(binding))
+    for vhost in vhosts.values():
+        vhost.store = broker.store
+    broker.vhosts = vhosts
+    return queues

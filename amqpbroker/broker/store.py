@@ -1,0 +1,162 @@
+"""Domain objects ↔ rows of the catalog.
+
+The vhost tells the store what has changed; the handler that caused it takes the ticket and
+answers when the change is on the disk (DESIGN section 4: cold methods may wait). Arguments are
+stored as the AMQP table that they came as, so that every type survives.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from amqpbroker.auth.principal import User
+from amqpbroker.auth.users import Permissions, TopicPermissions
+from amqpbroker.routing.binding import Binding, Destination, freeze_arguments, thaw_arguments
+from amqpbroker.storage.catalog.rows import (
+    BindingRow,
+    ExchangeRow,
+    PermissionRow,
+    QueueRow,
+    UserRow,
+    VHostRow,
+)
+from amqpbroker.wire.table import Table, decode_table, encode_table
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from amqpbroker.auth.users import UserStore
+    from amqpbroker.broker.queue import Queue
+    from amqpbroker.broker.vhost import VHost
+    from amqpbroker.routing.exchange import Exchange
+    from amqpbroker.storage.catalog import Catalog, Ticket
+    from amqpbroker.storage.catalog.rows import Snapshot
+
+
+def _pack(table: Mapping[str, tuple[str, Any]]) -> bytes:
+    return encode_table(table)[4:]
+
+
+def unpack(data: bytes) -> Table:
+    """Return the table of a row's ``arguments``."""
+    return decode_table(data)
+
+
+class Store:
+    """Where durable definitions go."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self.catalog = catalog
+        self._ticket: Ticket | None = None
+
+    def take_ticket(self) -> Ticket | None:
+        """Return what to wait for before the change just made is answered, None if nothing."""
+        ticket, self._ticket = self._ticket, None
+        return ticket
+
+    def put_vhost(self, vhost: VHost) -> None:
+        """Store a vhost with its pre-declared exchanges."""
+        self.catalog.put_vhost(VHostRow(vhost.name, "{}", "{}", False))
+        for exchange in vhost.exchanges.values():
+            if exchange.name:
+                self.put_exchange(vhost.name, exchange)
+
+    def delete_vhost(self, name: str) -> None:
+        """Delete a vhost and all that is in it."""
+        self._ticket = self.catalog.delete_vhost(name)
+
+    def put_user(self, user: User) -> None:
+        """Store a user."""
+        row = UserRow(
+            user.name,
+            user.password_hash,
+            user.hashing_algorithm,
+            json.dumps(list(user.tags)),
+            json.dumps(dict(user.limits)),
+            json.dumps(list(user.scram_keys)),
+        )
+        self._ticket = self.catalog.put_user(row)
+
+    def put_permissions(self, username: str, vhost: str, permissions: Permissions) -> None:
+        """Store what a user may do in a vhost."""
+        self._ticket = self.catalog.put_permission(PermissionRow(username, vhost, *permissions))
+
+    def put_exchange(self, vhost: str, exchange: Exchange) -> None:
+        """Store a durable exchange; others are forgotten at a restart."""
+        if exchange.is_durable:
+            row = ExchangeRow(
+                vhost,
+                exchange.name,
+                exchange.type_name,
+                exchange.is_auto_delete,
+                exchange.is_internal,
+                _pack(exchange.arguments),
+            )
+            self._ticket = self.catalog.put_exchange(row)
+
+    def delete_exchange(self, vhost: str, exchange: Exchange) -> None:
+        """Delete an exchange and its bindings."""
+        if exchange.is_durable:
+            self._ticket = self.catalog.delete_exchange(vhost, exchange.name)
+
+    def put_queue(self, vhost: str, queue: Queue) -> None:
+        """Store a durable queue and give it an id."""
+        queue.id = self.catalog.next_queue_id()
+        row = QueueRow(queue.id, vhost, queue.name, queue.is_auto_delete, _pack(queue.arguments))
+        self._ticket = queue.definition = self.catalog.put_queue(row)
+
+    def delete_queue(self, queue: Queue) -> None:
+        """Delete a queue and its bindings."""
+        self._ticket = self.catalog.delete_queue(queue.id)
+
+    def put_binding(self, vhost: str, binding: Binding) -> None:
+        """Store a binding between durable ends."""
+        self._ticket = self.catalog.put_binding(_binding_row(vhost, binding))
+
+    def delete_binding(self, vhost: str, binding: Binding) -> None:
+        """Delete a binding."""
+        self._ticket = self.catalog.delete_binding(_binding_row(vhost, binding))
+
+
+def _binding_row(vhost: str, binding: Binding) -> BindingRow:
+    return BindingRow(
+        vhost,
+        binding.source,
+        binding.destination.kind,
+        binding.destination.name,
+        binding.binding_key,
+        _pack(thaw_arguments(binding.arguments)),
+    )
+
+
+def binding_of(row: BindingRow) -> Binding:
+    """Return the binding of a row."""
+    return Binding(
+        row.source,
+        Destination(row.destination_type, row.destination),
+        row.binding_key,
+        freeze_arguments(unpack(row.arguments)),
+    )
+
+
+def load_users(users: UserStore, snapshot: Snapshot) -> None:
+    """Fill the user store."""
+    users.load(
+        [
+            User(
+                row.name,
+                row.password_hash,
+                row.hashing_algorithm,
+                tuple(json.loads(row.tags)),
+                json.loads(row.limits),
+                tuple(json.loads(row.scram_keys)),
+            )
+            for row in snapshot.users
+        ],
+        {(row.username, row.vhost): Permissions(*row[2:]) for row in snapshot.permissions},
+        {
+            (row.username, row.vhost, row.exchange): TopicPermissions(row.write, row.read)
+            for row in snapshot.topic_permissions
+        },
+    )
