@@ -140,43 +140,41 @@ def decode_header(data: bytes, position: int) -> Header:
     return Header(crc, size, count, kind, flags, *rest)
 
 
-def verify(header: Header, data: bytes, position: int, seed: int) -> bytes:
-    """Return the stored payload of the batch at ``position``, or raise Damaged."""
-    start = position + HEADER_SIZE
-    payload = data[start : start + header.size]
-    if len(payload) < header.size:
+def verify(header: Header, data: bytes, position: int, seed: int) -> int:
+    """Return the position behind the sound batch at ``position``, or raise Damaged."""
+    end = position + HEADER_SIZE + header.size
+    if end > len(data):
         raise Damaged(f"the file ends in a batch of {header.total_size} bytes")
-    behind = data[position + _CRC_END : start]
-    if extend(extend(seed, behind), payload) != header.crc:
+    if extend(seed, data[position + _CRC_END : end]) != header.crc:
         raise Damaged(f"wrong checksum on the batch of offset {header.offset}")
-    return payload
+    return end
 
 
 def decode(
     header: Header, data: bytes, position: int, seed: int, cipher: Cipher | None = None
 ) -> Batch:
     """Return the verified batch whose ``header`` was found at ``position``, or raise Damaged."""
-    payload = verify(header, data, position, seed)
+    end = verify(header, data, position, seed)
+    start = position + HEADER_SIZE
     if header.flags & FLAG_SEALED:
         if cipher is None:
             raise Damaged("an encrypted batch in a segment that is not encrypted")
-        behind = data[position + _CRC_END : position + HEADER_SIZE]
-        payload = cipher.unseal(payload, behind)
-    records: Sequence[bytes] = ()
-    owner = None
+        data = cipher.unseal(data[start:end], data[position + _CRC_END : start])
+        start, end = 0, len(data)
     if header.kind == KIND_EPOCH:
-        owner = payload.decode(errors="replace")
-    else:
-        records = _split(payload, header.record_count)
-    return Batch(header.offset, header.epoch, header.timestamp_ms, records, owner)
+        owner = data[start:end].decode(errors="replace")
+        return Batch(header.offset, header.epoch, header.timestamp_ms, (), owner)
+    records = _split(data, start, end, header.record_count)
+    return Batch(header.offset, header.epoch, header.timestamp_ms, records)
 
 
-def _split(payload: bytes, count: int) -> list[bytes]:
+def _split(data: bytes, start: int, end: int, count: int) -> list[bytes]:
     """Return the records of a payload; raise Damaged where sizes and bytes do not match."""
-    start = 4 * count
-    if start > len(payload):
-        raise Damaged(f"{count} records do not fit in {len(payload)} bytes")
-    ends = list(accumulate(struct.unpack_from(f"<{count}I", payload), initial=start))
-    if ends[-1] != len(payload):
+    first = start + 4 * count
+    if first > end:
+        raise Damaged(f"{count} records do not fit in {end - start} bytes")
+    sizes = struct.unpack_from(f"<{count}I", data, start)
+    edges = list(accumulate(sizes, initial=first))
+    if edges[-1] != end:
         raise Damaged("the sizes of the records do not add up")
-    return [payload[begin:end] for begin, end in pairwise(ends)]
+    return [data[low:high] for low, high in pairwise(edges)]

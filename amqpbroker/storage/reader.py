@@ -41,7 +41,7 @@ class Reader:
         Raises Truncated, Corrupt, LogUnavailable.
         """
         while True:
-            manifest = self._store.manifest
+            manifest, segments = self._store.manifest, self._store.segments
             if self._offset < manifest.first:
                 raise Truncated(self._offset, manifest.first)
             self._offset = manifest.gone.skip(self._offset)
@@ -50,9 +50,9 @@ class Reader:
             try:
                 batches = self._read_on()
             except FileNotFoundError:
-                if self._store.manifest == manifest:  # not deleted by us
+                if (self._store.manifest, self._store.segments) == (manifest, segments):
                     raise Corrupt(self._path(), None, "the file is missing") from None
-                continue
+                continue  # it was deleted or replaced by ourselves
             except OSError as error:
                 raise unavailable(self._path(), error) from error
             except Damaged as error:
@@ -66,19 +66,21 @@ class Reader:
         if number < 0:
             raise FileNotFoundError
         segment = segments[number]
-        is_active = number == len(segments) - 1
-        stop = self._stop if is_active else min(self._stop, segments[number + 1].head.base)
+        stop = self._stop
+        if segment is not segments[-1]:
+            stop = min(stop, segments[number + 1].head.base)
+        stop = self._store.manifest.gone.retreat(stop)
         if self._segment is not segment:
-            self._find_place(segment, stop)
+            self._find_place(segment)
         with closing(self._store.disk.open_to_read(segment.name)) as file:
             return self._decode_piece(file, segment, stop)
 
-    def _find_place(self, segment: Segment, stop: Offset) -> None:
+    def _find_place(self, segment: Segment) -> None:
         """Go to the batch due at `_offset`, or to an indexed one before it."""
         self._segment = segment
         self._position, self._due = HEAD_SIZE, segment.head.base
         if self._offset > self._store.manifest.gone.skip(segment.head.base):
-            index = segment.index or self._store.indexes.of(segment, stop, self._store.manifest)
+            index = self._store.index_of(segment)
             self._due, self._position = index.offsets.floor(self._offset)
         self._epoch = max(self._epoch, segment.head.epoch)
 
@@ -94,28 +96,37 @@ class Reader:
                 raise Damaged("the segment ends in the middle of a batch")
             data = file.read(self._position, first.total_size)
         batches: list[Batch] = []
-        start, at = self._position, 0
-        while (header := self._header(data, at, stop)) and at + header.total_size <= len(data):
-            if header.offset >= self._offset:
-                batches.append(decode(header, data, at, self._store.seed, segment.cipher))
-            at += header.total_size
+        seed, cipher = self._store.seed, segment.cipher
+        start, at, size = self._position, 0, len(data)
+        while header := self._header(data, at, stop):
+            end = at + HEADER_SIZE + header.size
+            if end > size:
+                break
+            offset = header.offset
+            if offset >= self._offset:
+                batches.append(decode(header, data, at, seed, cipher))
+                self._offset = offset + 1
+            at = end
             self._position = start + at
             self._epoch = header.epoch
-            self._due = header.offset + 1
-            self._offset = max(self._offset, self._due)
+            self._due = offset + 1
         return batches
 
     def _header(self, data: bytes, at: int, stop: Offset) -> Header | None:
         """Return the header at ``at``; None where the piece or the work ends."""
-        due = self._store.manifest.gone.skip(self._due)
-        if due >= stop:
-            self._offset = max(self._offset, due)
-            return None
-        if at and len(data) - at < HEADER_SIZE:
-            return None
-        header = decode_header(data, at)
-        check_order(header, due, self._epoch)
-        return header
+        due = self._due
+        if due < stop:
+            if at and len(data) - at < HEADER_SIZE:
+                return None
+            header = decode_header(data, at)
+            if header.offset == due and header.epoch >= self._epoch:
+                return header
+            due = self._store.manifest.gone.skip(due)
+            if due < stop:
+                check_order(header, due, self._epoch)
+                return header
+        self._offset = max(self._offset, due)
+        return None
 
     def _path(self) -> str:
         name = self._segment.name if self._segment else segment_name(self._offset)
@@ -133,7 +144,7 @@ def offset_for_time(store: SegmentStore, timestamp_ms: int) -> Offset | None:
         try:
             return _offset_for_time(store, timestamp_ms)
         except (FileNotFoundError, Truncated):
-            if store.manifest == manifest and store.segments == segments:
+            if (store.manifest, store.segments) == (manifest, segments):
                 raise Corrupt(store.disk.path_of(""), None, "a file is missing") from None
         except OSError as error:
             raise unavailable(store.disk.path_of(""), error) from error
@@ -145,9 +156,8 @@ def _offset_for_time(store: SegmentStore, timestamp_ms: int) -> Offset | None:
     for segment, stop in zip(segments, stops, strict=False):
         if segment.time_max is not None and segment.time_max < timestamp_ms:
             continue
-        index = segment.index
-        if index is None:
-            index = store.indexes.of(segment, stop, store.manifest)
+        index = store.index_of(segment)
+        if segment.index is None:
             segment.time_max = index.times.keys[-1]
         try:
             _, start = index.times.below(timestamp_ms)

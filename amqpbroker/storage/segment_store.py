@@ -24,6 +24,7 @@ between is finished by the next opening.
 from __future__ import annotations
 
 import logging
+from bisect import bisect_right
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
@@ -141,7 +142,7 @@ class SegmentStore:
             new = self._create_segment(head, tail[: found.end], len(tail))
         except OSError as error:
             raise unavailable(self.disk.path_of(old.name), error) from error
-        old.end, old.index = self._durable_end, None
+        old.end = self._durable_end
         for position, header in found.batches:
             assert new.index is not None
             new.index.note(header.offset, HEAD_SIZE + position, header.timestamp_ms)
@@ -331,6 +332,17 @@ class SegmentStore:
         """Return, for each segment, the offset behind its last one that is not gone."""
         bases = [segment.head.base for segment in self.segments[1:]]
         return [*map(self.manifest.gone.retreat, bases), self.last + 1][: len(self.segments)]
+
+    def index_of(self, segment: Segment) -> SegmentIndex:
+        """Return the index of a segment; any thread may ask. Raises OSError: it was deleted."""
+        index = segment.index
+        if index is not None:
+            return index
+        segments = self.segments
+        place = bisect_right(segments, segment.head.base, key=lambda item: item.head.base)
+        if place == len(segments) or segments[place - 1] is not segment:
+            raise FileNotFoundError(segment.name)
+        return self.indexes.of(segment, segments[place].head.base, self.manifest)
 
     def extents(self) -> list[SegmentExtent]:
         """See `SegmentedLog.segments`."""

@@ -51,6 +51,17 @@ def test_a_segment_cut_short_is_corrupt() -> None:
         store = reopened(disk)
 
 
+def test_zeros_behind_the_last_batch_of_a_full_segment_do_not_matter() -> None:
+    disk = FakeDisk()
+    store, _ = filled_store(disk)
+    victim = store.extents()[3]
+    disk.open(log_names(disk)[2]).truncate(5000)
+    store.drop(victim.first, victim.last + 1)
+    for _ in range(2):
+        assert len(read_all(store)) == 21 - len(range(victim.first, victim.last + 1))
+        store = reopened(disk)
+
+
 def test_a_missing_segment_is_corrupt() -> None:
     disk = FakeDisk()
     store, _ = filled_store(disk)

@@ -10,7 +10,7 @@ import pytest
 
 from amqpbroker.storage.batch import encode
 from amqpbroker.storage.fake_disk import FakeDisk
-from amqpbroker.storage.log import Batch, Corrupt, LogUnavailable
+from amqpbroker.storage.log import AppendTimeout, Batch, Corrupt, LogUnavailable
 from amqpbroker.storage.recovery import unavailable
 from amqpbroker.storage.segment import HEAD_SIZE, SegmentHead, encode_head
 from amqpbroker.storage.segment_log import open_store
@@ -96,6 +96,18 @@ def test_the_doubtful_tail_is_written_again_before_it_is_believed() -> None:
     assert [step for step in disk.history[before:] if name in step] == [
         f"truncate {name}", f"write {name}", f"sync {name}",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_what_a_killed_process_failed_to_sync_is_durable_once_it_was_recovered(seed: int) -> None:
+    disk = FakeDisk(seed)
+    store, generation = new_store(disk)
+    disk.faults[disk.operations + 1] = errno.EIO
+    with pytest.raises(AppendTimeout):
+        store.append(generation, [b"in the page cache only"])
+    assert reopened(disk).last == 1
+    disk.restart(power_cut=True)
+    assert open_store(disk, SMALL).last == 1
 
 
 def test_after_a_clean_end_nothing_is_written_to_open() -> None:

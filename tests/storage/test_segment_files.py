@@ -6,6 +6,7 @@ import pytest
 
 from amqpbroker.storage import segment_files
 from amqpbroker.storage.fake_disk import FakeDisk
+from amqpbroker.storage.reader import Reader
 from amqpbroker.storage.segment_files import create_segment, new_head
 from tests.storage.model import read_all
 from tests.storage.stores import filled_store, log_names, reopened
@@ -39,7 +40,7 @@ def test_an_index_that_does_not_fit_is_built_again_with_the_same_content(how: st
             disk.damage(name, 0, before[other])
     store = reopened(disk)
     for start in range(20):
-        assert [batch.offset for batch in read_all(store, start)] == list(range(start, 21))
+        assert [batch.offset for batch in Reader(store, start, start + 1).next_piece()] == [start]
     assert {name: disk.content(name) for name in before} == before
 
 
