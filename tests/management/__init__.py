@@ -1,0 +1,1 @@
+"""Tests of the management API, over a real socket; all but the marked pass on RabbitMQ too."""
