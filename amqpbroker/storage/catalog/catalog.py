@@ -1,0 +1,206 @@
+"""The catalog: durable definitions, changed by plain calls and committed in groups.
+
+A change is staged at once and rides in the next transaction; whoever must not answer before it is
+on the disk waits for its ticket. While one transaction is committed, the next gathers: a thousand
+clients who declare at the same time share a handful of fsyncs.
+
+::
+
+    handlers ── put_queue(row) ──▶ [group that gathers] ──▶ run() ──▶ one transaction ──▶ tickets
+
+A transaction that fails (a full disk) fails its tickets and nothing else; the next is tried anew.
+A change that contradicts what is stored is refused on its own, the rest of its group goes through.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from anyio import CancelScope, Event, Lock
+
+from amqpbroker.storage.catalog import rows, tables
+from amqpbroker.storage.catalog.changes import Changes
+from amqpbroker.storage.catalog.database import SqliteDatabase
+from amqpbroker.storage.catalog.exceptions import CatalogError
+from amqpbroker.storage.catalog.group import Change, Group
+from amqpbroker.storage.catalog.queue_ids import QueueIds
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+
+    from amqpbroker.storage.catalog.database import Database
+    from amqpbroker.storage.catalog.group import Ticket
+    from amqpbroker.storage.catalog.tables import RowT
+
+GROUP_SIZE_MAX: Final = 10_000
+"""Changes in one transaction: some 100 ms, so that an import does not hold up everybody."""
+
+_QUEUE_ID: Final = "queue_id"
+
+_logger = logging.getLogger(__name__)
+
+
+class Catalog(Changes):
+    """See the module. Made by `open`; `run` must run for tickets to come through."""
+
+    def __init__(self, database: Database, last_queue_id: int) -> None:
+        self._database = database
+        self._queue_ids = QueueIds(last_queue_id)
+        self._groups: deque[Group] = deque()
+        self._staged = Event()
+        self._lock = Lock()
+        self._is_closing = False
+
+    @classmethod
+    async def open(cls, path: Path | None) -> Catalog:
+        """Open the catalog in a file, made and migrated if need be; without a path in memory.
+
+        :raises CatalogError: missing rights, a full disk, damage, a newer version, in use; the
+            text says what to do.
+        """
+        return await cls.open_database(await SqliteDatabase.open(path))
+
+    @classmethod
+    async def open_database(cls, database: Database) -> Catalog:
+        """Open the catalog in a database, which is closed if that fails.
+
+        :raises CatalogError: reading or writing failed.
+        """
+        try:
+            last_queue_id = 0
+            async for values in database.select(tables.COUNTERS.select):
+                last_queue_id = dict(values)[_QUEUE_ID]
+            catalog = cls(database, last_queue_id)
+            await catalog._reserve_queue_ids()
+        except BaseException:
+            with CancelScope(shield=True):
+                await database.close()
+            raise
+        return catalog
+
+    async def __aenter__(self) -> Catalog:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    # reading
+
+    async def load(self) -> rows.Snapshot:
+        """Return everything that is committed; 1,000,000 queues take some seconds and 200 MB.
+
+        :raises CatalogError: reading failed.
+        """
+        return rows.Snapshot(
+            vhosts=await self._read(rows.VHostRow, tables.VHOSTS),
+            users=await self._read(rows.UserRow, tables.USERS),
+            permissions=await self._read(rows.PermissionRow, tables.PERMISSIONS),
+            topic_permissions=await self._read(rows.TopicPermissionRow, tables.TOPIC_PERMISSIONS),
+            exchanges=await self._read(rows.ExchangeRow, tables.EXCHANGES),
+            queues=await self._read(rows.QueueRow, tables.QUEUES),
+            bindings=await self._read(
+                rows.BindingRow, tables.QUEUE_BINDINGS, tables.EXCHANGE_BINDINGS
+            ),
+            policies=await self._read(rows.PolicyRow, tables.POLICIES),
+            parameters=await self._read(rows.ParameterRow, tables.PARAMETERS),
+            global_parameters=await self._read(rows.GlobalParameterRow, tables.GLOBAL_PARAMETERS),
+        )
+
+    async def _read(self, kind: type[RowT], *sources: tables.Table) -> list[RowT]:
+        found: list[RowT] = []
+        for source in sources:
+            async for values in self._database.select(source.select):
+                found += tables.rows_of(kind, values)
+        return found
+
+    # changing
+
+    def next_queue_id(self) -> int:
+        """Return an id for a new queue; see `queue_ids`.
+
+        :raises CatalogError: the catalog could not be written for too long.
+        """
+        queue_id = self._queue_ids.next()
+        limit = self._queue_ids.wanted_limit()
+        if limit is not None:
+            self._stage_queue_id_limit(limit)
+        return queue_id
+
+    def stage(self, change: Change) -> Ticket:
+        """See `Changes.stage`."""
+        if self._is_closing:
+            raise CatalogError("the catalog is closed: the broker is stopping")
+        return self._stage(change)
+
+    def _stage(self, change: Change) -> Ticket:
+        if not self._groups or len(self._groups[-1].changes) >= GROUP_SIZE_MAX:
+            self._groups.append(Group())
+            self._staged.set()
+        return self._groups[-1].stage(change)
+
+    def _stage_queue_id_limit(self, limit: int) -> None:
+        self._stage(Change(tables.COUNTERS.put, (_QUEUE_ID, limit)))
+        self._groups[-1].queue_id_limit = limit
+
+    async def _reserve_queue_ids(self) -> None:
+        limit = self._queue_ids.wanted_limit()
+        assert limit is not None
+        await self._database.apply([Change(tables.COUNTERS.put, (_QUEUE_ID, limit))])
+        self._queue_ids.committed(limit)
+
+    # committing
+
+    async def run(self) -> None:
+        """Commit what is staged, group by group, until `close`. To be run in a task of its own.
+
+        Cancelled, it finishes the transaction at hand; what is staged then is left to `close`.
+        """
+        while not self._is_closing:
+            await self._staged.wait()
+            await self._commit_next()
+
+    async def close(self) -> None:
+        """Commit what is staged, then let go of the file. Further changes are refused.
+
+        :raises CatalogError: the file could not be closed in good order; nothing is lost.
+        """
+        if self._is_closing:
+            return
+        self._is_closing = True
+        with CancelScope(shield=True):
+            self._stage(Change(tables.COUNTERS.put, (_QUEUE_ID, self._queue_ids.last)))
+            while self._groups:
+                await self._commit_next()
+            async with self._lock:
+                await self._database.close()
+
+    async def _commit_next(self) -> None:
+        async with self._lock:
+            if self._groups:
+                with CancelScope(shield=True):
+                    await self._commit(self._groups.popleft())
+            if not self._groups:
+                self._staged = Event()
+
+    async def _commit(self, group: Group) -> None:
+        try:
+            refused = await self._database.apply(group.changes)
+        except CatalogError as error:
+            _logger.error("%s", error)
+            self._queue_ids.failed()
+            group.fail(error)
+        except BaseException as error:
+            group.fail(CatalogError(f"the catalog failed: {error!r}"))
+            raise
+        else:
+            if group.queue_id_limit:
+                self._queue_ids.committed(group.queue_id_limit)
+            group.succeed(refused)

@@ -1,0 +1,57 @@
+"""What goes wrong with the catalog, in words that say what to do.
+
+::
+
+    CatalogError            the change is not stored, or the catalog cannot be opened
+    └── ChangeRefused       one change contradicts what is stored; the others of its group are fine
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Final
+
+_ADVICE: Final[dict[int, str]] = {
+    sqlite3.SQLITE_FULL: "the disk is full: free some space there, then try again",
+    sqlite3.SQLITE_READONLY: "it cannot be written: let the broker's user write the file and its"
+    " directory, and see that the file system is not mounted read-only",
+    sqlite3.SQLITE_CANTOPEN: "it cannot be opened: see that its directory exists and that the"
+    " broker's user may read and write there",
+    sqlite3.SQLITE_PERM: "access is denied: let the broker's user read and write the file",
+    sqlite3.SQLITE_BUSY: "another process uses it: stop the other broker (or the tool) first",
+    sqlite3.SQLITE_LOCKED: "another process uses it: stop the other broker (or the tool) first",
+    sqlite3.SQLITE_CORRUPT: "it is damaged: put back a backup of the file, or move it away and"
+    " import exported definitions",
+    sqlite3.SQLITE_NOTADB: "it is damaged, or no catalog at all: put back a backup of the file, or"
+    " move it away and import exported definitions",
+    sqlite3.SQLITE_IOERR: "reading or writing failed: check the disk and the system's log",
+    sqlite3.SQLITE_NOMEM: "there is not enough memory",
+}
+"""Primary result code of SQLite → what is the matter and what to do."""
+
+_PRIMARY_CODE_MASK: Final = 0xFF
+
+
+class CatalogError(Exception):
+    """The catalog did not do it; the text says why and what to do.
+
+    A change that failed like this is not there, unless the machine loses power right afterwards:
+    after a failed fsync nobody knows what is on the disk.
+    """
+
+
+class ChangeRefused(CatalogError):
+    """A change contradicts what is stored: a name is taken, or something it needs is missing."""
+
+
+def explain(error: BaseException, place: str) -> CatalogError:
+    """Return what to raise for an error of sqlite3, or of the system, at the file ``place``."""
+    advice = str(error)
+    if isinstance(error, sqlite3.Error):
+        code = getattr(error, "sqlite_errorcode", None)  # absent where Python raised it
+        if code is not None:
+            advice = _ADVICE.get(code & _PRIMARY_CODE_MASK, "")
+            advice = f"{advice} ({error})" if advice else str(error)
+    elif isinstance(error, OSError):
+        advice = error.strerror or str(error)
+    return CatalogError(f"catalog {place}: {advice}")
