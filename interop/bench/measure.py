@@ -94,7 +94,7 @@ async def _delete(broker: Broker, queue: str) -> None:
 async def version(broker: Broker) -> str:
     """Return product and version as the broker states them in connection.start."""
     connection = await client.dial(broker.host, broker.port)
-    start = (await connection.ask(frames.PROTOCOL_HEADER)).method()
+    start = (await connection.ask(frames.PROTOCOL_HEADER, 0)).method()
     connection.transport.abort()
     assert isinstance(start, commands.Connection.Start), start
     properties = start.server_properties

@@ -1,15 +1,16 @@
 """A client of one socket and one buffer, light enough to be held ten thousand times.
 
-It does the full handshake, opens channel 1, answers calls in order, and counts content.
-Replies are told apart only by their order, as AMQP promises; methods that a broker sends
-on its own (deliver, return, ack, cancel, blocked) go to `on_frame`.
+It does the full handshake, opens channel 1 and matches replies to calls by their order,
+which AMQP promises within a channel. Methods that a broker sends on its own (deliver,
+return, ack, cancel, blocked) and content go to `on_frame`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import socket
-from collections import deque
+from collections import defaultdict, deque
+from itertools import chain
 from typing import TYPE_CHECKING, cast
 
 from pamqp import base, commands
@@ -49,7 +50,7 @@ class Client(asyncio.Protocol):
         self.closed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._transport: asyncio.Transport | None = None
         self._buffer = bytearray()
-        self._waiting: deque[asyncio.Future[Frame]] = deque()
+        self._waiting: defaultdict[int, deque[asyncio.Future[Frame]]] = defaultdict(deque)
         self._may_write = asyncio.Event()
         self._may_write.set()
 
@@ -102,18 +103,18 @@ class Client(asyncio.Protocol):
             assert isinstance(closing, commands.Connection.Close)
             self.send(frames.method(commands.Connection.CloseOk(), 0))
             self._fail(f"{closing.reply_code} {closing.reply_text}")
-        elif self._waiting:
-            waiter = self._waiting.popleft()
+        elif self._waiting[item.channel]:
+            waiter = self._waiting[item.channel].popleft()
             if not waiter.done():
                 waiter.set_result(item)
 
     def _fail(self, reason: str) -> None:
         if not self.closed.done():
             self.closed.set_result(reason)
-        while self._waiting:
-            waiter = self._waiting.popleft()
+        for waiter in chain.from_iterable(self._waiting.values()):
             if not waiter.done():
                 waiter.set_exception(PeerClosed(reason))
+        self._waiting.clear()
 
     def send(self, data: bytes) -> None:
         """Write without waiting."""
@@ -123,13 +124,13 @@ class Client(asyncio.Protocol):
         """Wait until the socket takes more, so that this process does not pile bytes up."""
         await self._may_write.wait()
 
-    def ask(self, data: bytes) -> asyncio.Future[Frame]:
+    def ask(self, data: bytes, channel: int = 1) -> asyncio.Future[Frame]:
         """Write a method and return its reply to come; many may be outstanding."""
         waiter: asyncio.Future[Frame] = asyncio.get_running_loop().create_future()
         if self.closed.done():
             waiter.set_exception(PeerClosed(self.closed.result()))
             return waiter
-        self._waiting.append(waiter)
+        self._waiting[channel].append(waiter)
         self.send(data)
         return waiter
 
@@ -141,7 +142,7 @@ class Client(asyncio.Protocol):
             TimeoutError: no answer within CALL_TIMEOUT_S.
         """
         reply = await asyncio.wait_for(
-            self.ask(frames.method(command, channel)), timeout=CALL_TIMEOUT_S
+            self.ask(frames.method(command, channel), channel), timeout=CALL_TIMEOUT_S
         )
         answer = reply.method()
         if isinstance(answer, commands.Channel.Close):
@@ -152,13 +153,14 @@ class Client(asyncio.Protocol):
     async def handshake(self, *, heartbeat_s: int = 0) -> None:
         """Go from the protocol header to an open channel 1, four round trips."""
         opening = frames.tune_ok(heartbeat_s) + frames.OPEN
-        for step in (frames.PROTOCOL_HEADER, frames.START_OK, opening, frames.CHANNEL_OPEN):
-            await asyncio.wait_for(self.ask(step), timeout=CALL_TIMEOUT_S)
+        for step in (frames.PROTOCOL_HEADER, frames.START_OK, opening):
+            await asyncio.wait_for(self.ask(step, 0), timeout=CALL_TIMEOUT_S)
+        await asyncio.wait_for(self.ask(frames.CHANNEL_OPEN), timeout=CALL_TIMEOUT_S)
 
     async def close(self) -> None:
         """Close as a polite client does: close, close-ok, then the socket."""
         command = commands.Connection.Close(200, "bye", 0, 0)
-        await asyncio.wait_for(self.ask(frames.method(command, 0)), timeout=CALL_TIMEOUT_S)
+        await asyncio.wait_for(self.ask(frames.method(command, 0), 0), timeout=CALL_TIMEOUT_S)
         self.transport.close()
 
     def vanish(self) -> None:

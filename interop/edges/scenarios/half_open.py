@@ -42,9 +42,9 @@ async def run(stage: Stage) -> None:
         open_count_max = max(open_count, open_count_max)
         client.closed.add_done_callback(lambda _: gone(client, opened))
         if number % 3:
-            await client.ask(frames.PROTOCOL_HEADER)
+            await client.ask(frames.PROTOCOL_HEADER, 0)
         if number % 3 == 2:
-            await client.ask(frames.START_OK)
+            await client.ask(frames.START_OK, 0)
 
     before = stage.usage()
     with stage.phase(f"opening {RATE:g}/s"):
