@@ -51,6 +51,21 @@ class Message:
         return self.publication.property(name)
 
 
+class StrippedMessage(Message):
+    """A message whose BCC header is gone, but not the keys that it held."""
+
+    __slots__ = ("_extra_keys",)
+
+    def __init__(self, publication: Publication, body: bytes, extra_keys: Sequence[str]) -> None:
+        super().__init__(publication, body)
+        self._extra_keys = extra_keys
+
+    @property
+    def extra_keys(self) -> Sequence[str]:
+        """Keys from the CC and BCC headers of the publisher."""
+        return self._extra_keys
+
+
 class Delivery:
     """A message handed to a client that has yet to settle it (unsettled; RabbitMQ: unacked).
 

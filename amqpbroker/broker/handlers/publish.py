@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from amqpbroker.auth.permissions import check_topic, check_user_id
 from amqpbroker.broker.arguments import expiry_error
-from amqpbroker.broker.message import Message
+from amqpbroker.broker.message import StrippedMessage
 from amqpbroker.broker.names import REPLY_TO, REPLY_TO_PREFIX
 from amqpbroker.broker.router import Route, find_queues, find_queues_once, is_stable
 from amqpbroker.errors import access_refused, not_implemented, precondition_failed
@@ -36,8 +36,9 @@ def publish(channel: Channel, event: Publish) -> None:
     exchange = _check(channel, publication)
     seen = _rewritten(channel, publication)
     if not is_stable(channel.vhost, exchange):
+        extra_keys = publication.extra_keys
         for body in bodies:
-            message = Message(publication, body)
+            message = StrippedMessage(seen, body, extra_keys)
             queues = find_queues_once(channel.vhost, exchange, message)
             _accept(channel, Route(seen, queues), [body])
         return

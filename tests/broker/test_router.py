@@ -1,0 +1,162 @@
+"""Where publishes go, and that nothing remembered outlives what it was worked out from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from pamqp import commands
+
+from amqpbroker.broker.router import ROUTE_CACHE_COUNT_MAX
+from tests.amqp_bytes import properties
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.broker.client import MemoryClient
+
+
+def declare(client: MemoryClient, exchange: str, kind: str = "direct") -> None:
+    command = commands.Exchange.Declare(exchange=exchange, exchange_type=kind)
+    client.call(command, commands.Exchange.DeclareOk)
+
+
+def got(client: MemoryClient, *queues: str) -> list[list[bytes]]:
+    return [client.get_all(queue) for queue in queues]
+
+
+@pytest.fixture
+def client(client: MemoryClient) -> MemoryClient:
+    """A client with queues a and b and a direct exchange x, bound to a under k."""
+    client.declare("a")
+    client.declare("b")
+    declare(client, "x")
+    client.bind("a", "x", "k")
+    return client
+
+
+def send(client: MemoryClient, body: bytes, exchange: str = "x") -> None:
+    client.publish("k", body, exchange=exchange)
+
+
+def bind_more(client: MemoryClient) -> None:
+    client.bind("b", "x", "k")
+
+
+def unbind(client: MemoryClient) -> None:
+    command = commands.Queue.Unbind(queue="a", exchange="x", routing_key="k")
+    client.call(command, commands.Queue.UnbindOk)
+
+
+def redeclare_queue(client: MemoryClient) -> None:
+    client.delete("a")
+    client.declare("a")
+
+
+def redeclare_exchange(client: MemoryClient) -> None:
+    client.call(commands.Exchange.Delete(exchange="x"), commands.Exchange.DeleteOk)
+    declare(client, "x")
+    client.bind("b", "x", "k")
+
+
+def bind_exchange(client: MemoryClient) -> None:
+    declare(client, "y", "fanout")
+    client.bind("b", "y")
+    command = commands.Exchange.Bind(destination="y", source="x", routing_key="k")
+    client.call(command, commands.Exchange.BindOk)
+
+
+CHANGES: list[tuple[Callable[[MemoryClient], None], list[list[bytes]]]] = [
+    (bind_more, [[b"1", b"2"], [b"2"]]),
+    (unbind, [[b"1"], []]),
+    (redeclare_queue, [[], []]),
+    (redeclare_exchange, [[b"1"], [b"2"]]),
+    (bind_exchange, [[b"1", b"2"], [b"2"]]),
+]
+
+
+@pytest.mark.parametrize(("change", "expected"), CHANGES)
+def test_a_change_counts_for_the_next_publish(
+    client: MemoryClient,
+    other: MemoryClient,
+    change: Callable[[MemoryClient], None],
+    expected: list[list[bytes]],
+) -> None:
+    send(client, b"1")
+    change(other)
+    send(client, b"2")
+    assert got(client, "a", "b") == expected
+
+
+def test_what_one_channel_worked_out_serves_another(client: MemoryClient) -> None:
+    client.open_channel(2)
+    client.call(commands.Tx.Select(), commands.Tx.SelectOk, 2)
+    send(client, b"1")
+    client.publish("k", b"2", exchange="x", channel=2)
+    client.call(commands.Tx.Rollback(), commands.Tx.RollbackOk, 2)
+    send(client, b"3")
+    assert got(client, "a") == [[b"1", b"3"]]
+
+
+def test_each_queue_gets_one_copy(client: MemoryClient) -> None:
+    header = properties(headers={"CC": ("A", (("S", b"b"), ("S", b"a"))), "BCC": ("A", ())})
+    client.publish("a", b"1", header=header)
+    assert got(client, "a", "b") == [[b"1"], [b"1"]]
+
+
+def test_blind_copies_do_not_show(client: MemoryClient) -> None:
+    header = properties(headers={"BCC": ("A", (("S", b"b"),)), "n": ("I", 1)})
+    client.publish("a", b"1", header=header)
+    for queue in ("a", "b"):
+        message = client.get(queue)
+        assert message is not None
+        assert message.headers == {"n": 1}
+
+
+def test_blind_copies_do_not_show_in_a_history(client: MemoryClient) -> None:
+    declare(client, "h", "x-recent-history")
+    client.bind("a", "h")
+    client.publish(
+        "", b"1", exchange="h", header=properties(headers={"BCC": ("A", (("S", b"z"),))})
+    )
+    client.bind("b", "h")
+    for queue in ("a", "b"):
+        message = client.get(queue)
+        assert message is not None
+        assert message.headers == {}
+
+
+def test_an_unstable_exchange_is_asked_for_every_message(client: MemoryClient) -> None:
+    declare(client, "r", "x-random")
+    for queue in ("a", "b"):
+        client.bind(queue, "r")
+    client.publish("k", *[b"x"] * 40, exchange="r")
+    in_a, in_b = got(client, "a", "b")
+    assert len(in_a) + len(in_b) == 40
+    assert in_a
+    assert in_b
+
+
+def test_an_exchange_behind_one_that_is_keyed_may_be_unstable(client: MemoryClient) -> None:
+    declare(client, "r", "x-random")
+    for queue in ("a", "b"):
+        client.bind(queue, "r")
+    command = commands.Exchange.Bind(destination="r", source="amq.fanout")
+    client.call(command, commands.Exchange.BindOk)
+    for _ in range(40):
+        send(client, b"x", "amq.fanout")
+    assert all(got(client, "a", "b"))
+
+
+def test_routes_by_key_are_bounded(client: MemoryClient) -> None:
+    routes = client.broker.vhosts["/"].routes
+    routes.update({("x", str(n)): () for n in range(ROUTE_CACHE_COUNT_MAX)})
+    send(client, b"1")
+    assert len(routes) == 1
+
+
+def test_a_message_without_a_queue_is_dropped_or_returned(client: MemoryClient) -> None:
+    client.publish("no", b"1", exchange="x")
+    assert client.is_silent
+    client.publish("no", b"1", exchange="x", mandatory=True)
+    assert client.read_message(commands.Basic.Return).body == b"1"
