@@ -23,6 +23,7 @@ import anyio
 from amqpbroker.broker.message import Message
 from amqpbroker.storage.catalog import CatalogError
 from amqpbroker.storage.log import AppendRejected, LogError
+from amqpbroker.storage.memory import wall_clock_ms
 from amqpbroker.storage.shard_record import (
     EnqueueRecord,
     encode_enqueue,
@@ -74,10 +75,21 @@ class Segment:
 class Run:
     """Messages of one publication with consecutive sequence numbers, staged together."""
 
-    __slots__ = ("alive", "first", "gone", "messages", "offset", "queue_ids", "segment")
+    __slots__ = (
+        "alive",
+        "first",
+        "gone",
+        "messages",
+        "offset",
+        "queue_ids",
+        "segment",
+        "timestamp_ms",
+    )
 
-    def __init__(self, first: int, queue_ids: tuple[int, ...]) -> None:
+    def __init__(self, first: int, queue_ids: tuple[int, ...], timestamp_ms: int) -> None:
         self.first = first
+        self.timestamp_ms = timestamp_ms
+        """Wall clock when the messages came; a time to live counts from there."""
         self.queue_ids = queue_ids
         self.messages: list[Message] | None = None
         """Until the commit begins; None from then on."""
@@ -102,7 +114,7 @@ class Run:
         ids = self.queue_ids
         gone = self.gone
         if gone is None:
-            return [_record(messages, ids)]
+            return [_record(messages, ids, self.timestamp_ms)]
         by_ids: dict[tuple[int, ...], list[Message]] = {}
         for message in messages:
             left = tuple(i for i in ids if i not in gone or message.sequence not in gone[i])
@@ -112,12 +124,12 @@ class Run:
         for left, kept in by_ids.items():
             start = 0
             for _, count in ranges_of([message.sequence for message in kept]):
-                records.append(_record(kept[start : start + count], left))
+                records.append(_record(kept[start : start + count], left, self.timestamp_ms))
                 start += count
         return records
 
 
-def _record(messages: Sequence[Message], ids: tuple[int, ...]) -> EnqueueRecord:
+def _record(messages: Sequence[Message], ids: tuple[int, ...], timestamp_ms: int) -> EnqueueRecord:
     publication = messages[0].publication
     return EnqueueRecord(
         messages[0].sequence,
@@ -128,6 +140,7 @@ def _record(messages: Sequence[Message], ids: tuple[int, ...]) -> EnqueueRecord:
         publication.raw_properties,
         publication.body_size,
         b"".join([message.body for message in messages]),
+        timestamp_ms,
     )
 
 
@@ -176,11 +189,13 @@ class Journal:
         segments: Iterable[Segment],
         flush: Callable[[], None],
         on_short: Callable[[bool], None],
+        now_ms: Callable[[], int] = wall_clock_ms,
     ) -> None:
         self._log = log
         self._writer = writer
         self._flush = flush
         """Ends a batch of the broker: what a commit has set free is sent."""
+        self._now_ms = now_ms
         self._on_short = on_short
         """Told when the disk is full, and when it no longer is."""
         self._next_sequence = next_sequence
@@ -202,7 +217,8 @@ class Journal:
         self, publication: Publication, bodies: Sequence[bytes], queues: Sequence[Queue]
     ) -> list[Message]:
         """Stage messages for durable queues; return them."""
-        run = Run(self._next_sequence, tuple(queue.id for queue in queues))
+        ids = tuple(queue.id for queue in queues)
+        run = Run(self._next_sequence, ids, self._now_ms())
         self._next_sequence += len(bodies)
         messages = [
             Message(publication, body, run, sequence)

@@ -69,7 +69,8 @@ class Replay:
         if record.is_transient or not queues:
             return
         publication = self._publication(record)
-        run = Run(record.first, tuple(queue.id for queue in queues))
+        ids = tuple(queue.id for queue in queues)
+        run = Run(record.first, ids, record.timestamp_ms)
         run.segment, run.offset = segment, offset
         for sequence in range(record.first, last + 1):
             message = Message(publication, record.body(sequence), run, sequence)

@@ -4,20 +4,21 @@ Messages are numbered by one sequence per shard, from 1; a message keeps its num
 however often its record is written again. A run is a row of consecutively numbered messages that
 share everything but their bodies, which are of one size::
 
-    enqueue   ┌──────┬───────┬────────┬───────┬────────┬───────────┬─────────┐
-              │ 1    │ flags │ first  │ count │ queues │ body size │ raw     │
-              │ u8   │ u8    │ u64    │ u32   │ u32    │ u32       │ u32     │
-              ├──────┴───────┴────────┴───┬───┴────────┴──┬────────┴─────────┤
-              │ queue ids  u32 * queues   │ exchange, key │ raw properties   │
-              ├───────────────────────────┴───────────────┴──────────────────┤
-              │ bodies  count * body size                                    │
-              └──────────────────────────────────────────────────────────────┘
+    enqueue   ┌──────┬───────┬────────┬───────┬────────┬───────────┬─────────┬─────────┐
+              │ 1    │ flags │ first  │ count │ queues │ body size │ raw     │ time    │
+              │ u8   │ u8    │ u64    │ u32   │ u32    │ u32       │ u32     │ u64     │
+              ├──────┴───────┴────────┴───┬───┴────────┴──┬────────┴─────────┴─────────┤
+              │ queue ids  u32 * queues   │ exchange, key │ raw properties             │
+              ├───────────────────────────┴───────────────┴────────────────────────────┤
+              │ bodies  count * body size                                              │
+              └────────────────────────────────────────────────────────────────────────┘
     settle    ┌──────┬──────────┬────────┬─────────────────────────────┐
               │ 2    │ queue id │ ranges │ (first u64, count u32) * …  │
               │ u8   │ u32      │ u32    │                             │
               └──────┴──────────┴────────┴─────────────────────────────┘
 
-Exchange and key are short strings. Flag 1: the message is transient and was only spilled to save
+Exchange and key are short strings, the time is milliseconds since 1970 when the messages came: a
+time to live counts from there. Flag 1: the message is transient and was only spilled to save
 memory; recovery ignores it. All integers are big-endian.
 """
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 ENQUEUE: Final = 1
 SETTLE: Final = 2
 TRANSIENT: Final = 1
-_ENQUEUE: Final = struct.Struct(">BBQIIII")
+_ENQUEUE: Final = struct.Struct(">BBQIIIIQ")
 _SETTLE: Final = struct.Struct(">BII")
 _RANGE: Final = struct.Struct(">QI")
 
@@ -52,6 +53,7 @@ class EnqueueRecord(NamedTuple):
     raw_properties: bytes
     body_size: int
     bodies: bytes
+    timestamp_ms: int
     is_transient: bool = False
 
     def body(self, sequence: int) -> bytes:
@@ -82,6 +84,7 @@ def encode_enqueue(record: EnqueueRecord) -> bytes:
         len(queue_ids),
         record.body_size,
         len(record.raw_properties),
+        record.timestamp_ms,
     )
     return b"%b%b%c%b%c%b%b%b" % (
         head,
@@ -129,7 +132,8 @@ def decode(data: bytes) -> ShardRecord:
 
 
 def _decode_enqueue(data: bytes) -> EnqueueRecord:
-    _, flags, first, count, queue_count, body_size, raw_size = _ENQUEUE.unpack_from(data)
+    head = _ENQUEUE.unpack_from(data)
+    _, flags, first, count, queue_count, body_size, raw_size, timestamp_ms = head
     pos = _ENQUEUE.size + 4 * queue_count
     queue_ids = struct.unpack_from(f">{queue_count}I", data, _ENQUEUE.size)
     exchange = data[pos + 1 : pos + 1 + data[pos]]
@@ -149,6 +153,7 @@ def _decode_enqueue(data: bytes) -> EnqueueRecord:
         raw,
         body_size,
         bodies,
+        timestamp_ms,
         bool(flags & TRANSIENT),
     )
 
