@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 from anyio.lowlevel import checkpoint
 
 from amqpbroker.management.call import Json
-from amqpbroker.management.errors import bad_request
+from amqpbroker.management.errors import ApiError, bad_request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -58,6 +58,7 @@ async def respond(
     column = query.get("sort", "")
     is_reverse = query.get("sort_reverse") == "true"
     filtered_count = len(ordered)
+    _check_in_range(page, filtered_count)
     if not column:
         shown = _cut(ordered[::-1] if is_reverse else ordered, page)
         rows = await _describe(shown, describe)
@@ -98,6 +99,13 @@ def _page(query: Mapping[str, str]) -> _Page | None:
     if page.number < 1 or not 1 <= page.size <= PAGE_SIZE_MAX:
         raise bad_request("Pagination parameters are invalid")
     return page
+
+
+def _check_in_range(page: _Page | None, count: int) -> None:
+    """Refuse a page that begins behind the end; the one right behind the last is empty."""
+    if page is not None and (page.number - 1) * page.size > count:
+        text = f"Page out of range, page: {page.number} page size: {page.size}, len: {count}"
+        raise ApiError(400, "page_out_of_range", text)
 
 
 def _cut(items: Sequence[T], page: _Page | None) -> Sequence[T]:

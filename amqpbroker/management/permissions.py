@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from amqpbroker.auth.exceptions import InvalidRegexp
 from amqpbroker.auth.principal import ADMINISTRATOR
 from amqpbroker.auth.users import Permissions, TopicPermissions
+from amqpbroker.management import accounts
 from amqpbroker.management.call import Answer, Api, Json, created, done
 from amqpbroker.management.errors import bad_request, not_found
 from amqpbroker.management.exchanges import exchange_name
@@ -113,11 +114,10 @@ async def put(call: Api, vhost: str, user: str) -> Answer:
     call.require(ADMINISTRATOR)
     body = await call.body(Patterns)
     _check_target(call, vhost, user)
-    store = call.broker.users
-    is_new = (user, vhost) not in store.permissions
+    is_new = (user, vhost) not in call.broker.users.permissions
     patterns = Permissions(body.configure, body.write, body.read)
     try:
-        store.set_permissions(user, vhost, patterns)
+        await accounts.permit(call.broker, user, vhost, patterns)
     except InvalidRegexp as error:
         raise bad_request(_wrong_pattern(patterns, error)) from None
     return created(is_new)
@@ -128,7 +128,7 @@ async def clear(call: Api, vhost: str, user: str) -> Answer:
     """Take a vhost from a user."""
     if not _rows(call, user=user, vhost=vhost):
         raise not_found()
-    call.broker.users.clear_permissions(user, vhost)
+    await accounts.forbid(call.broker, user, vhost)
     return done()
 
 
@@ -165,12 +165,11 @@ async def put_topic(call: Api, vhost: str, user: str) -> Answer:
     call.require(ADMINISTRATOR)
     body = await call.body(TopicPatterns)
     _check_target(call, vhost, user)
-    store = call.broker.users
     exchange = exchange_name(body.exchange)
-    is_new = (user, vhost, exchange) not in store.topic_permissions
+    is_new = (user, vhost, exchange) not in call.broker.users.topic_permissions
     patterns = TopicPermissions(body.write, body.read)
     try:
-        store.set_topic_permissions(user, vhost, exchange, patterns)
+        await accounts.permit_topics(call.broker, user, vhost, exchange, patterns)
     except InvalidRegexp as error:
         raise bad_request(_wrong_pattern(patterns, error)) from None
     return created(is_new)
@@ -181,5 +180,5 @@ async def clear_topic(call: Api, vhost: str, user: str) -> Answer:
     """Lift all topic permissions of a user in a vhost."""
     if not _topic_rows(call, user=user, vhost=vhost):
         raise not_found()
-    call.broker.users.clear_topic_permissions(user, vhost)
+    await accounts.forbid_topics(call.broker, user, vhost)
     return done()

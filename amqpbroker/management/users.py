@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import binascii
-from functools import partial
+from dataclasses import replace
 from typing import Annotated, Any
 
 from anyio import to_thread
 from pydantic import BaseModel, BeforeValidator
 
 from amqpbroker.auth.principal import ADMINISTRATOR, User
+from amqpbroker.management import accounts
 from amqpbroker.management.call import Answer, Api, Json, created, done
 from amqpbroker.management.errors import bad_request, not_found
 from amqpbroker.management.listing import respond
@@ -76,28 +77,23 @@ async def put(call: Api, name: str) -> Answer:
         raise bad_request("tags_not_present")
     store = call.broker.users
     old = store.users.get(name)
-    if body.password is None:
-        _put_hash(call, name, body, old)
-    elif old is None:
-        await to_thread.run_sync(partial(store.add_user, name, body.password, tags=body.tags))
-    else:
-        await to_thread.run_sync(store.set_password, name, body.password)
-        store.set_tags(name, body.tags)
+    algorithm = body.hashing_algorithm or store.passwords.algorithm
+    user = User(name, _checked_hash(body), algorithm, tuple(body.tags), old.limits if old else {})
+    if body.password is not None:
+        store.put_user(replace(old, tags=user.tags) if old is not None else user)
+        user = await to_thread.run_sync(store.set_password, name, body.password)
+    await accounts.put_user(call.broker, user)
     return created(old is None)
 
 
-def _put_hash(call: Api, name: str, body: Account, old: User | None) -> None:
-    """Store a user whose password is known by its hash only, or who has none."""
-    password_hash = body.password_hash or None
-    if password_hash is not None:
-        try:
-            base64.b64decode(password_hash, validate=True)
-        except binascii.Error:
-            raise bad_request(["not_base64", password_hash]) from None
-    store = call.broker.users
-    algorithm = body.hashing_algorithm or store.passwords.algorithm
-    limits = {} if old is None else dict(old.limits)
-    store.put_user(User(name, password_hash, algorithm, tuple(body.tags or ()), limits))
+def _checked_hash(body: Account) -> str | None:
+    if not body.password_hash:
+        return None
+    try:
+        base64.b64decode(body.password_hash, validate=True)
+    except binascii.Error:
+        raise bad_request(["not_base64", body.password_hash]) from None
+    return body.password_hash
 
 
 @router.delete("/users/{name:name}")
@@ -105,9 +101,5 @@ async def delete(call: Api, name: str) -> Answer:
     """Delete a user with all permissions; the user's connections are closed."""
     call.require(ADMINISTRATOR)
     _find(call, name)
-    call.broker.users.delete_user(name)
-    for session in list(call.broker.sessions):
-        if session.principal is not None and session.principal.username == name:
-            session.force_close(f"user '{name}' is deleted")
-    call.broker.flush()
+    await accounts.delete_user(call.broker, name)
     return done()

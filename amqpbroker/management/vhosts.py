@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from amqpbroker.auth.principal import ADMINISTRATOR
-from amqpbroker.auth.users import ALL
+from amqpbroker.management import accounts
 from amqpbroker.management.call import Answer, Api, Json, created, done
 from amqpbroker.management.errors import not_found
 from amqpbroker.management.listing import respond
@@ -13,7 +13,6 @@ from amqpbroker.management.overview import message_totals
 from amqpbroker.management.paths import new_router
 
 if TYPE_CHECKING:
-    from amqpbroker.broker.broker import Broker
     from amqpbroker.broker.vhost import VHost
 
 router = new_router()
@@ -64,8 +63,7 @@ async def create(call: Api, name: str) -> Answer:
     call.require(ADMINISTRATOR)
     is_new = name not in call.broker.vhosts
     if is_new:
-        call.broker.add_vhost(name)
-        call.broker.users.set_permissions(call.principal.username, name, ALL)
+        await accounts.add_vhost(call.broker, name, call.principal.username)
     return created(is_new)
 
 
@@ -73,16 +71,5 @@ async def create(call: Api, name: str) -> Answer:
 async def delete(call: Api, name: str) -> Answer:
     """Delete a vhost with all that is in it; its connections are closed."""
     call.require(ADMINISTRATOR)
-    _delete(call.broker, _find(call, name))
-    call.broker.flush()
+    await accounts.delete_vhost(call.broker, _find(call, name))
     return done()
-
-
-def _delete(broker: Broker, vhost: VHost) -> None:
-    del broker.vhosts[vhost.name]
-    for session in list(broker.sessions):
-        if session.vhost is vhost:
-            session.force_close(f"vhost '{vhost.name}' is deleted")
-    for queue in list(vhost.queues.values()):
-        vhost.delete_queue(queue)
-    broker.users.delete_vhost(vhost.name)

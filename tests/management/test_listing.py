@@ -44,9 +44,16 @@ def test_a_page_counts_what_there_is(api: HttpApi, vhost: str) -> None:
     }
 
 
-def test_a_page_behind_the_last_is_empty(api: HttpApi, vhost: str) -> None:
-    shown = api.get(f"{vhost}?page=9&page_size=2")
-    assert (shown["items"], shown["page_count"]) == ([], 3)
+def test_a_page_behind_the_end_is_out_of_range(api: HttpApi, vhost: str) -> None:
+    answer = api("GET", f"{vhost}?page=9&page_size=2")
+    assert answer.status == 400
+    text = "Page out of range, page: 9 page size: 2, len: 5"
+    assert answer.body == {"error": "page_out_of_range", "reason": text}
+
+
+def test_the_page_right_behind_the_last_is_empty(api: HttpApi, vhost: str) -> None:
+    shown = api.get(f"{vhost}?page=6&page_size=1")
+    assert (shown["items"], shown["page_count"]) == ([], 5)
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+from pamqp import commands
+
 from tests.management.http_api import reason
 
 if TYPE_CHECKING:
     from tests.management.http_api import HttpApi
+    from tests.raw_client import RawClient
 
 ONLY_A = {"configure": "^a", "write": "", "read": ""}
 
@@ -49,6 +53,22 @@ def test_publish_and_get_need_their_permissions(api: HttpApi, manager: HttpApi, 
     answer = manager("POST", "/exchanges/{v}/amq.direct/publish", message)
     assert answer.status == 400
     assert answer.body["reason"].startswith("403 ACCESS_REFUSED")
+
+
+@pytest.mark.deviates("RabbitMQ's channels remember permissions for a while")
+def test_a_publisher_loses_a_permission_at_once(
+    api: HttpApi, client: RawClient, queue: str
+) -> None:
+    every = {"configure": ".*", "write": ".*", "read": ".*"}
+    client.publish(queue, b"one")
+    client.publish(queue, b"two")
+    client.counts(queue)
+    assert api("PUT", "/permissions/{v}/guest", {**every, "write": ""}).status == 204
+    try:
+        client.publish(queue, b"three")
+        assert client.read(commands.Channel.Close).reply_code == 403
+    finally:
+        assert api("PUT", "/permissions/{v}/guest", every).status == 204
 
 
 def test_topic_permissions_come_and_go(api: HttpApi, manager: HttpApi) -> None:

@@ -1,0 +1,123 @@
+"""Changes of vhosts, users and permissions: in memory, in the catalog, for who is connected.
+
+Each function makes its change at once and returns when it is on the disk, if there is one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from amqpbroker.auth.users import ALL
+from amqpbroker.storage.catalog.rows import TopicPermissionRow
+
+if TYPE_CHECKING:
+    from amqpbroker.auth.principal import User
+    from amqpbroker.auth.users import Permissions, TopicPermissions
+    from amqpbroker.broker.broker import Broker
+    from amqpbroker.broker.vhost import VHost
+
+
+async def _stored(broker: Broker) -> None:
+    """Return when what the store was told last is on the disk.
+
+    Raises :class:`~amqpbroker.storage.catalog.CatalogError` if it never will be.
+    """
+    ticket = broker.store.take_ticket() if broker.store is not None else None
+    if ticket is not None:
+        await ticket.wait()
+
+
+async def add_vhost(broker: Broker, name: str, owner: str) -> None:
+    """Make a vhost; ``owner`` gets all permissions there."""
+    broker.add_vhost(name)
+    await permit(broker, owner, name, ALL)
+
+
+async def delete_vhost(broker: Broker, vhost: VHost) -> None:
+    """Delete a vhost with all that is in it; its connections are closed."""
+    del broker.vhosts[vhost.name]
+    for session in list(broker.sessions):
+        if session.vhost is vhost:
+            session.force_close(f"vhost '{vhost.name}' is deleted")
+    for queue in list(vhost.queues.values()):
+        vhost.delete_queue(queue)
+    broker.users.delete_vhost(vhost.name)
+    if broker.store is not None:
+        broker.store.delete_vhost(vhost.name)
+    broker.permissions_changed()
+    broker.flush()
+    await _stored(broker)
+
+
+async def put_user(broker: Broker, user: User) -> None:
+    """Add or replace a user."""
+    broker.users.put_user(user)
+    if broker.store is not None:
+        broker.store.put_user(user)
+    await _stored(broker)
+
+
+async def delete_user(broker: Broker, name: str) -> None:
+    """Delete a user with all permissions; the user's connections are closed.
+
+    Raises :class:`~amqpbroker.auth.exceptions.NoSuchUser`.
+    """
+    broker.users.delete_user(name)
+    for session in list(broker.sessions):
+        if session.principal is not None and session.principal.username == name:
+            session.force_close(f"user '{name}' is deleted")
+    broker.permissions_changed()
+    broker.flush()
+    if broker.store is not None:
+        await broker.store.catalog.delete_user(name).wait()
+
+
+async def permit(broker: Broker, username: str, vhost: str, permissions: Permissions) -> None:
+    """Set what a user may do in a vhost.
+
+    Raises :class:`~amqpbroker.auth.exceptions.UserError`: no such user, or no such pattern.
+    """
+    broker.users.set_permissions(username, vhost, permissions)
+    broker.permissions_changed()
+    if broker.store is not None:
+        broker.store.put_permissions(username, vhost, permissions)
+    await _stored(broker)
+
+
+async def forbid(broker: Broker, username: str, vhost: str) -> None:
+    """Take a vhost from a user.
+
+    Raises :class:`~amqpbroker.auth.exceptions.NoSuchUser`.
+    """
+    broker.users.clear_permissions(username, vhost)
+    broker.permissions_changed()
+    if broker.store is not None:
+        await broker.store.catalog.delete_permission(username, vhost).wait()
+
+
+async def permit_topics(
+    broker: Broker, username: str, vhost: str, exchange: str, permissions: TopicPermissions
+) -> None:
+    """Set which routing keys of a topic exchange a user may write and read.
+
+    Raises :class:`~amqpbroker.auth.exceptions.UserError`: no such user, or no such pattern.
+    """
+    broker.users.set_topic_permissions(username, vhost, exchange, permissions)
+    broker.permissions_changed()
+    if broker.store is not None:
+        row = TopicPermissionRow(username, vhost, exchange, *permissions)
+        await broker.store.catalog.put_topic_permission(row).wait()
+
+
+async def forbid_topics(broker: Broker, username: str, vhost: str) -> None:
+    """Lift all topic permissions of a user in a vhost.
+
+    Raises :class:`~amqpbroker.auth.exceptions.NoSuchUser`.
+    """
+    exchanges = [key[2] for key in broker.users.topic_permissions if key[:2] == (username, vhost)]
+    broker.users.clear_topic_permissions(username, vhost)
+    broker.permissions_changed()
+    if broker.store is not None:
+        catalog = broker.store.catalog
+        for ticket in [catalog.delete_topic_permission(username, vhost, x) for x in exchanges]:
+            await ticket.wait()
