@@ -14,7 +14,7 @@ from interop.differential.compare import refine
 from interop.differential.generate import THEMES, make_program
 from interop.differential.pair import Pair
 from interop.differential.program import Program
-from interop.differential.report import Summary, show
+from interop.differential.report import Summary, show, show_transcript
 from interop.differential.shrink import shrink
 
 if TYPE_CHECKING:
@@ -70,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--theme", default="", choices=["", *THEMES], help="only this theme")
     parser.add_argument("--replay", help="a program's JSON file, or SEED:INDEX")
     parser.add_argument("--keep-going", action="store_true", help="do not stop at a difference")
+    parser.add_argument("--show", action="store_true", help="print what the oracle answers")
     parser.add_argument("--save", type=Path, help="folder for minimal failing programs")
     parser.add_argument("--timeout", type=float, default=5.0, help="seconds to wait for answers")
     parser.add_argument("--reductions", type=int, default=3, help="programs reduced a signature")
@@ -107,6 +108,8 @@ def _check(
 ) -> bool:
     """Compare one program; return whether it showed a difference that is not intended."""
     verdict = pair.compare(program)
+    if options.show:
+        print(f"{name}: {show_transcript(program, verdict.oracle)}\n", flush=True)
     summary.program_count += 1
     summary.step_count += len(program.steps)
     summary.deviations.update(set(verdict.deviations))

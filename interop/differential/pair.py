@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from interop.differential.compare import Difference, differences
 from interop.differential.deviations import find_deviation
-from interop.differential.run import Runner
+from interop.differential.run import Runner, Transcript
 
 if TYPE_CHECKING:
     from interop.differential.client import Endpoint
@@ -19,8 +19,12 @@ if TYPE_CHECKING:
 
 @dataclass
 class Verdict:
-    """The unexplained difference of one comparison, if any, and the intended ones before it."""
+    """The unexplained difference of one comparison, if any, and the intended ones before it.
 
+    ``oracle``: what the oracle's client saw.
+    """
+
+    oracle: Transcript
     difference: Difference | None = None
     deviations: list[str] = field(default_factory=list)
 
@@ -37,7 +41,7 @@ class Pair:
         """Run a program on both sides under a fresh prefix; raises OSError."""
         prefix = f"d{getpid() % 0xFFFF:04x}{next(self._numbers):05x}."
         oracle, subject = self._pool.map(lambda each: each.run(program, prefix), self._runners)
-        verdict = Verdict()
+        verdict = Verdict(oracle)
         for difference in differences(program, oracle, subject):
             deviation = find_deviation(difference)
             if deviation is None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from interop.differential.compare import Difference
     from interop.differential.program import Program
+    from interop.differential.run import Transcript
 
 
 def show(program: Program, difference: Difference) -> str:
@@ -24,6 +25,17 @@ def show(program: Program, difference: Difference) -> str:
     lines += [f"  {' ' if line in same else '-'} {line[:600]}" for line in difference.oracle]
     lines.append("subject:")
     lines += [f"  {' ' if line in same else '+'} {line[:600]}" for line in difference.subject]
+    return "\n".join(lines)
+
+
+def show_transcript(program: Program, transcript: Transcript) -> str:
+    """Return a program with what came back after each step."""
+    lines = [f"program ({program.label})"]
+    for index, step in enumerate(program.steps):
+        lines.append(f"  {index:2} c{step.connection}.{step.channel}")
+        lines += [f"       {op.name} {json.dumps(op.args)[:400]}" for op in step.ops]
+        seen = transcript.steps[index] if index < len(transcript.steps) else []
+        lines += [f"          {line[:600]}" for line in seen]
     return "\n".join(lines)
 
 

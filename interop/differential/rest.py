@@ -17,6 +17,8 @@ from interop.differential.probe import GONE, Prober
 from interop.differential.session import PROBE_CHANNEL_MAX, PROBE_CHANNEL_MIN, Peer, Session
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from interop.differential.program import Step
 
 CONFIRM_PATIENCE_S: Final = 2.0
@@ -24,45 +26,61 @@ CONFIRM_PATIENCE_S: Final = 2.0
 QUIET_AFTER_LOSS_S: Final = 0.02
 """A queue learns asynchronously that a channel with unsettled messages is gone."""
 PAUSE_S: Final = 0.0005
+ROUND_COUNT: Final = 3
+ROUND_COUNT_STILL: Final = 2
+"""How many rounds must be the same; fewer where a step moves no message."""
+_STILL: Final = ("exchange.", "queue.declare", "queue.bind", "queue.unbind", "confirm.", "channel.")
 
 
 def settle_down(session: Session, prober: Prober, step: Step) -> dict[str, str]:
     """Wait for rest and return the state of all queues and exchanges; raises NoAnswer."""
-    started = time.monotonic()
-    quiet_s = QUIET_AFTER_LOSS_S if _loses_deliveries(session, step) else 0.0
-    rest_s = step.rest_ms / 1000
     absent: set[str] = set()
     state: dict[str, str] = {}
-    last: object = None
-    while True:
+
+    def look() -> tuple[dict[str, str], int]:
         _sync(session)
         _await_confirms(session)
         session.notice_server_names()
         state.update(prober.look(session, absent))
         absent.update(key.split(" ", 1)[1] for key, answer in state.items() if answer == GONE)
         _sync(session)
-        now = (state.copy(), sum(len(peer.received) for peer in session.peers.values()))
-        if now == last and rest_s:
-            time.sleep(rest_s)
-            rest_s = 0.0
-        elif now == last and time.monotonic() - started >= quiet_s:
-            break
-        elif now == last:
-            time.sleep(min(0.002, quiet_s))
-        last = now
-        time.sleep(PAUSE_S)
+        return state.copy(), sum(len(peer.received) for peer in session.peers.values())
+
+    round_count = ROUND_COUNT_STILL if _moves_nothing(step) else ROUND_COUNT
+    _repeat(look, round_count)
+    if step.rest_ms:
+        time.sleep(step.rest_ms / 1000)
+        _repeat(look, round_count)
+    if _loses_deliveries(session, step):
+        time.sleep(QUIET_AFTER_LOSS_S)
+        _repeat(look, round_count)
     session.queues -= absent
     session.exchanges -= absent
     return state
 
 
+def _repeat(look: Callable[[], object], count: int) -> None:
+    """Look until ``count`` looks in a row have shown the same."""
+    last: object = None
+    same = 0
+    while same < count:
+        now = look()
+        same = same + 1 if now == last else 1
+        last = now
+        if same < count:
+            time.sleep(PAUSE_S)
+
+
+def _moves_nothing(step: Step) -> bool:
+    return all(op.name.startswith(_STILL) for op in step.ops)
+
+
 def _loses_deliveries(session: Session, step: Step) -> bool:
-    """Whether the step ended a channel or connection (requeues follow on their own time)."""
-    if any(op.name in ("drop", "connect", "connection.close", "channel.close") for op in step.ops):
-        return True
-    endings = ("channel.close", "connection.close")
-    peers = session.peers.values()
-    return any(received.name in endings for peer in peers for _, received in peer.received)
+    """Whether the step ended a channel that had deliveries, or dropped a connection."""
+    is_bereft = any(peer.is_bereft for peer in session.peers.values())
+    for peer in session.peers.values():
+        peer.is_bereft = False
+    return is_bereft or any(op.name in ("drop", "connect") for op in step.ops)
 
 
 def _sync(session: Session) -> None:

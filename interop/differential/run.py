@@ -54,7 +54,7 @@ class Runner:
     def _step(self, session: Session, renderer: Renderer, step: Step) -> list[str]:
         session.perform(step)
         state = settle_down(session, self.prober, step)
-        return renderer.step_lines(state)
+        return renderer.step_lines(state, is_burst=len(step.ops) > 1)
 
     @staticmethod
     def _made(session: Session) -> set[str]:

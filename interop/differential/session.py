@@ -31,12 +31,16 @@ def body_of(message_id: int, size: int) -> bytes:
 
 
 class Peer:
-    """A connection of the program, its channels, and what was received since the last step."""
+    """A connection of the program, its channels, and what was received since the last step.
+
+    ``is_bereft``: a channel that had deliveries has ended since the last step.
+    """
 
     def __init__(self, endpoint: Endpoint, tuning: Tuning) -> None:
         self.channels: dict[int, Channel] = {}
         self.received: list[tuple[int, Received]] = []
         self.probed: dict[int, Received] = {}
+        self.is_bereft = False
         self.wire = Connection(endpoint)
         self.wire.open(tuning)
         self._absorb()
@@ -87,7 +91,10 @@ class Peer:
         if name == "channel.open-ok":
             channel.is_open = True
         elif name in ("channel.close", "channel.close-ok"):
+            self.is_bereft |= channel.tag_max > 0
             self.channels[number] = Channel()
+        elif name in ("connection.close", "connection.close-ok", "end-of-file"):
+            self.is_bereft |= any(each.tag_max for each in self.channels.values())
         elif name == "basic.deliver":
             channel.deliver(received.args["consumer_tag"], received)
         elif name == "basic.get-ok":

@@ -68,11 +68,15 @@ class Renderer:
         self.session = session
         self.is_summed = is_summed
 
-    def step_lines(self, state: dict[str, str]) -> list[str]:
-        """Return the lines of the step just done, and clear what was received."""
+    def step_lines(self, state: dict[str, str], *, is_burst: bool = False) -> list[str]:
+        """Return the lines of the step just done, and clear what was received.
+
+        ``is_burst``: several ops were sent at once. If that kills a connection, what its channels
+        answered before is left out: RabbitMQ may lose it on the way to the socket.
+        """
         lines: list[str] = []
         for number, peer in sorted(self.session.peers.items()):
-            lines += self._peer_lines(number, peer)
+            lines += self._peer_lines(number, peer, is_burst)
             peer.received.clear()
         states = sorted(self.clean(f"{key}: {answer}") for key, answer in state.items())
         return [*map(_without_count, lines), *_summed(states)] if self.is_summed else lines + states
@@ -89,13 +93,15 @@ class Renderer:
         self.session.learn(kind, name)
         return f"${kind}{self.session.seen[kind].index(name)}"
 
-    def _peer_lines(self, number: int, peer: Peer) -> list[str]:
+    def _peer_lines(self, number: int, peer: Peer, is_burst: bool) -> list[str]:
         steps: dict[int, ChannelStep] = defaultdict(ChannelStep)
         for channel, received in peer.received:
             self._sort(steps[channel], received)
         is_dead = not peer.wire.is_open and bool(peer.received)
         lines = []
         for channel, step in sorted(steps.items()):
+            if channel and is_dead and is_burst:
+                continue
             where = f"c{number}.{channel}"
             lines += [f"{where} {line}" for line in self._channel_lines(step, is_dead)]
             if len(step.sources) > 1:
