@@ -301,7 +301,7 @@ class Session:
     def _settle(self, peer: Peer, step: Step, args: dict[str, Any]) -> bytes:
         channel = peer.channel(step.channel)
         is_multiple = bool(args.get("multiple"))
-        tag = self._tag(channel, args, is_multiple)
+        tag = self.choose_tag(channel, args, is_multiple)
         if tag is None:
             return b""
         channel.settle(tag, is_multiple)
@@ -310,7 +310,7 @@ class Session:
         return codec.encode_frame(codec.FRAME_METHOD, step.channel, payload)
 
     @staticmethod
-    def _tag(channel: Channel, args: dict[str, Any], is_multiple: bool) -> int | None:
+    def choose_tag(channel: Channel, args: dict[str, Any], is_multiple: bool) -> int | None:
         """Choose a tag the same way whatever the order in which two queues delivered."""
         if "tag" in args:
             return int(args["tag"])
