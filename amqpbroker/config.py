@@ -129,6 +129,10 @@ class Config(BaseSettings):
 
     # Limits
     message_size_max: int = Field(default=16 * 1024 * 1024, ge=1, le=MESSAGE_SIZE_LIMIT)
+    memory_limit_ratio: float = Field(default=0.6, gt=0, le=1)
+    """Share of the machine's memory above which publishers wait (FEATURES A17.1)."""
+    disk_free_limit: int = Field(default=50_000_000, ge=0)
+    """Bytes free in the data folder below which publishers wait (FEATURES A17.2)."""
     handshake_timeout_s: float = Field(default=10.0, gt=0)
 
     # Identity (FEATURES A1.4): Celery and kombu choose their qos by it

@@ -24,6 +24,7 @@ from amqpbroker.auth.tls import client_certificate, server_context
 from amqpbroker.broker.opening import open_broker
 from amqpbroker.broker.session import Session
 from amqpbroker.progress import RecoveryProgress
+from amqpbroker.resources import ResourceMonitor
 from amqpbroker.storage.catalog import CatalogError
 from amqpbroker.storage.log import LogError
 from amqpbroker.wire.connection import HEARTBEAT, State
@@ -71,6 +72,7 @@ class ClientConnection:
         self.read_at = self.written_at = anyio.current_time()
         self._stream = stream
         self._server = server
+        self._is_blocked = False
         self._to_write = anyio.Event()
         self._written = anyio.Event()
 
@@ -111,9 +113,25 @@ class ClientConnection:
             self.read_at = anyio.current_time()
             await session.receive(data)
             broker.flush()
+            if session.has_published:
+                session.has_published = False
+                if broker.alarms:
+                    await self._wait_for_resources()
             while session.wire.outgoing_size > OUTGOING_STOP_SIZE and not session.is_finished:
                 self._written = anyio.Event()
                 await self._written.wait()
+
+    async def _wait_for_resources(self) -> None:
+        """Read nothing from a publisher while an alarm is on (FEATURES A1.15)."""
+        alarms = self._server.broker.alarms
+        self._is_blocked = True
+        self.session.blocked(alarms.reason)
+        self._server.broker.flush()
+        await alarms.wait_until_clear()
+        self._is_blocked = False
+        self.read_at = anyio.current_time()
+        self.session.unblocked()
+        self._server.broker.flush()
 
     async def _write(self, connection: anyio.CancelScope) -> None:
         """Send what the session piles up; end the connection when there is no more to send."""
@@ -142,7 +160,7 @@ class ClientConnection:
         if state is State.RUNNING and not session.is_finished:
             self.deadline_at = now + CLOSE_TIMEOUT_S
             heartbeat_s = session.heartbeat_s
-            if heartbeat_s and now - self.read_at > 2 * heartbeat_s:
+            if heartbeat_s and now - self.read_at > 2 * heartbeat_s and not self._is_blocked:
                 logger.warning("%s: missed heartbeats, timeout %d s", session.name, heartbeat_s)
                 self.scope.cancel()
             elif heartbeat_s and now - self.written_at >= heartbeat_s / 2 - TICK_S:
@@ -270,7 +288,9 @@ class Server:
                 self._idle.set()
 
     async def _tick(self) -> None:
+        monitor = ResourceMonitor(self.config, self.broker.alarms)
         while True:
+            monitor.check()
             await anyio.sleep(TICK_S)
             now = anyio.current_time()
             for connection in list(self.connections):

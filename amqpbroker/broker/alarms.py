@@ -23,7 +23,8 @@ class Alarms:
     """Which resources of a broker are short."""
 
     def __init__(self) -> None:
-        self._short: set[Resource] = set()
+        self._short: dict[Resource, set[str]] = {}
+        """Resource → who finds it short."""
         self._all_clear = anyio.Event()
 
     def __bool__(self) -> bool:
@@ -39,15 +40,20 @@ class Alarms:
         """What clients are told: ``low on memory & disk``."""
         return "low on " + " & ".join(self.short)
 
-    def set(self, resource: Resource, is_short: bool) -> None:
-        """Turn an alarm on or off."""
-        if (resource in self._short) == is_short:
+    def set(self, resource: Resource, source: str, is_short: bool) -> None:
+        """Take note of what ``source`` finds; one that finds it short is enough for an alarm."""
+        sources = self._short.get(resource, set())
+        if (source in sources) == is_short:
             return
         if is_short:
-            self._short.add(resource)
-            logger.warning("alarm: low on %s, publishers wait", resource)
+            if not sources:
+                logger.warning("alarm: low on %s, publishers wait", resource)
+            self._short.setdefault(resource, set()).add(source)
             return
-        self._short.discard(resource)
+        sources.discard(source)
+        if sources:
+            return
+        del self._short[resource]
         logger.warning("alarm over: %s", resource)
         if not self._short:
             self._all_clear.set()

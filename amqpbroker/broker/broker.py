@@ -9,8 +9,11 @@ from amqpbroker.broker.alarms import Alarms
 from amqpbroker.broker.vhost import VHost
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from amqpbroker.broker.direct_reply_to import ReplyConsumer
     from amqpbroker.broker.journal import Journal
+    from amqpbroker.broker.message import Message
     from amqpbroker.broker.session import Session
     from amqpbroker.broker.store import Store
     from amqpbroker.config import Config
@@ -55,6 +58,21 @@ class Broker:
         """Have every publish checked again: call it after a change of users or permissions."""
         for vhost in self.vhosts.values():
             vhost.forget_routes()
+
+    def messages_of(self, queue_ids: Iterable[int]) -> Iterator[tuple[int, Message]]:
+        """Yield (queue id, message) of all messages in durable queues, ready and unsettled."""
+        if self.store is None:
+            return
+        known = self.store.queues
+        queues = {known[number] for number in queue_ids if number in known}
+        for queue in queues:
+            for message in queue.ready:
+                yield queue.id, message
+        for session in self.sessions:
+            for channel in session.channels.values():
+                for delivery in channel.deliveries():
+                    if delivery.queue in queues:
+                        yield delivery.queue.id, delivery.message
 
     def flush(self) -> None:
         """End a batch: everybody who got something is woken once."""

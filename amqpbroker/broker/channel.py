@@ -13,7 +13,7 @@ from amqpbroker.broker.names import described
 from amqpbroker.errors import not_found, precondition_failed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from amqpbroker.broker.confirms import Confirms
     from amqpbroker.broker.consumer import Consumer
@@ -196,6 +196,12 @@ class Channel:
                 if self.prefetch_count_global:
                     self.consumers[consumer.tag] = self.consumers.pop(consumer.tag)
                 consumer.queue.pump()
+
+    def deliveries(self) -> Iterator[Delivery]:
+        """Yield all deliveries that are not settled, those in a transaction included."""
+        yield from self.unsettled.values()
+        if self.transaction is not None:
+            yield from self.transaction.deliveries()
 
     # names
 

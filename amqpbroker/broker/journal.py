@@ -4,32 +4,27 @@ Handlers stage; one task commits. Everything staged between two commits becomes 
 one handler stages (a transaction, a transfer) is written as a whole or not at all (DESIGN section
 4, steps 4-7). A message that is settled before its commit began is never written.
 
-A staged message belongs to a :class:`Run`: messages of one publish batch with consecutive sequence
-numbers. A run is *staged*, then *writing*, then has a segment; alive messages are counted per
-segment and queue, because a segment without any can be deleted.
-
-Deleting must not bring anything back: segment S may go only when nothing in it is alive **and**
-every older segment that its settles speak of is gone, or the settled messages would rise again.
+Alive messages are counted per segment and queue, because a segment without any can be deleted.
+That must not bring anything back: segment S may go only when nothing in it is alive **and** every
+older segment that its settles speak of is gone, or the settled messages there would rise again. So
+a single old message would keep all later segments; therefore a segment with few alive messages is
+compacted: they are staged once more, and when that is committed the segment is dead.
 """
 
 from __future__ import annotations
 
 import logging
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import anyio
 
 from amqpbroker.broker.message import Message
+from amqpbroker.broker.runs import Run, Segment, rewritten_runs
 from amqpbroker.storage.catalog import CatalogError
 from amqpbroker.storage.log import AppendRejected, LogError
 from amqpbroker.storage.memory import wall_clock_ms
-from amqpbroker.storage.shard_record import (
-    EnqueueRecord,
-    encode_enqueue,
-    encode_settle,
-    ranges_of,
-)
+from amqpbroker.storage.shard_record import encode_enqueue, encode_settle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -42,106 +37,19 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("amqpbroker.journal")
 
-BATCH_SIZE: Final = 4 << 20
-"""Bytes of bodies after which a commit leaves the rest to the next."""
+THIN_RATIO: Final = 0.25
+"""A segment with no more than this share of its messages alive is compacted."""
+COMPACTION_INTERVAL_MS: Final = 1000
+"""Between two segments: bounds what compaction writes."""
 RETRY_DELAY_S: Final = 1.0
 """Between attempts while the disk is full."""
 
 
-class Segment:
-    """A segment of the log as the journal sees it."""
-
-    __slots__ = ("alive", "alive_count", "first", "references")
-
-    def __init__(self, first: int) -> None:
-        self.first = first
-        self.alive: dict[int, int] = {}
-        """Queue id → messages in it whose record lies here."""
-        self.alive_count = 0
-        """All of them."""
-        self.references: set[Segment] = set()
-        """Older segments that settles (or rewritten messages) in this one speak of."""
-
-    def count(self, queue_id: int, difference: int) -> None:
-        """Count messages that came alive here, or (negative) left their queue."""
-        self.alive_count += difference
-        left = self.alive.get(queue_id, 0) + difference
-        if left:
-            self.alive[queue_id] = left
-        else:
-            self.alive.pop(queue_id, None)
+MessagesOf: TypeAlias = "Callable[[Iterable[int]], Iterable[tuple[int, Message]]]"
 
 
-class Run:
-    """Messages of one publication with consecutive sequence numbers, staged together."""
-
-    __slots__ = (
-        "alive",
-        "first",
-        "gone",
-        "messages",
-        "offset",
-        "queue_ids",
-        "segment",
-        "timestamp_ms",
-    )
-
-    def __init__(self, first: int, queue_ids: tuple[int, ...], timestamp_ms: int) -> None:
-        self.first = first
-        self.timestamp_ms = timestamp_ms
-        """Wall clock when the messages came; a time to live counts from there."""
-        self.queue_ids = queue_ids
-        self.messages: list[Message] | None = None
-        """Until the commit begins; None from then on."""
-        self.alive: dict[int, int] = {}
-        """Queue id → messages that are alive, while this is staged or being written."""
-        self.gone: dict[int, set[int]] | None = None
-        """Queue id → sequences that were settled while staged."""
-        self.segment: Segment | None = None
-        self.offset = -1
-
-    def settle_staged(self, queue_id: int, sequence: int) -> None:
-        """Take a message out that has not been written."""
-        self.alive[queue_id] -= 1
-        if self.gone is None:
-            self.gone = {}
-        self.gone.setdefault(queue_id, set()).add(sequence)
-
-    def records(self) -> list[EnqueueRecord]:
-        """Return what is to be written: everything not settled meanwhile."""
-        messages = self.messages
-        assert messages
-        ids = self.queue_ids
-        gone = self.gone
-        if gone is None:
-            return [_record(messages, ids, self.timestamp_ms)]
-        by_ids: dict[tuple[int, ...], list[Message]] = {}
-        for message in messages:
-            left = tuple(i for i in ids if i not in gone or message.sequence not in gone[i])
-            if left:
-                by_ids.setdefault(left, []).append(message)
-        records = []
-        for left, kept in by_ids.items():
-            start = 0
-            for _, count in ranges_of([message.sequence for message in kept]):
-                records.append(_record(kept[start : start + count], left, self.timestamp_ms))
-                start += count
-        return records
-
-
-def _record(messages: Sequence[Message], ids: tuple[int, ...], timestamp_ms: int) -> EnqueueRecord:
-    publication = messages[0].publication
-    return EnqueueRecord(
-        messages[0].sequence,
-        len(messages),
-        ids,
-        publication.exchange.encode("utf-8", "surrogateescape"),
-        publication.routing_key.encode("utf-8", "surrogateescape"),
-        publication.raw_properties,
-        publication.body_size,
-        b"".join([message.body for message in messages]),
-        timestamp_ms,
-    )
+def _no_messages(_queue_ids: Iterable[int]) -> Iterable[tuple[int, Message]]:
+    return ()
 
 
 class _Batch:
@@ -205,6 +113,9 @@ class Journal:
         self._committed = anyio.Event()
         self._committed_number = 0
         self._has_dead_segment = False
+        self._compacted_at_ms = 0
+        self.messages_of: MessagesOf = _no_messages
+        """Finds all messages, ready and unsettled, of queues with the given ids."""
         self._is_closing = False
         self.is_failed = False
         """The log can no longer be written; nothing is confirmed any more."""
@@ -270,6 +181,8 @@ class Journal:
                 continue
             if run.messages is not None:
                 run.settle_staged(queue_id, message.sequence)
+                if run.rewrites:
+                    yield run, message.sequence
                 continue
             segment = run.segment
             if segment is None:
@@ -329,6 +242,7 @@ class Journal:
         self._flush()
         if self._has_dead_segment:
             await self._reclaim()
+        self._compact()
 
     async def _append(self, records: list[bytes]) -> int | None:
         while not self.is_failed and not self._is_closing:
@@ -360,6 +274,8 @@ class Journal:
         for run in batch.runs:
             run.segment = segment
             run.offset = offset
+            segment.enqueued_count += sum(run.alive.values())
+            segment.references |= run.rewrites
             for queue_id, count in run.alive.items():
                 segment.count(queue_id, count)
         segment.references.update(
@@ -387,6 +303,21 @@ class Journal:
             if extent.first in starts:
                 await self._log.drop(extent.first, extent.last + 1)
         self.segments = kept
+
+    def _compact(self) -> None:
+        """Stage the survivors of one thin segment again, now and then."""
+        now = self._now_ms()
+        if now - self._compacted_at_ms < COMPACTION_INTERVAL_MS:
+            return
+        self._compacted_at_ms = now
+        for segment in self.segments[:-1]:
+            if 0 < segment.alive_count <= segment.enqueued_count * THIN_RATIO:
+                break
+        else:
+            return
+        for run in rewritten_runs(segment, self.messages_of(segment.alive)):
+            self._open.runs.append(run)
+            self._work.set()
 
     def give_up(self) -> None:
         """Try no more to write to a full disk: the broker is about to stop."""

@@ -8,8 +8,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from amqpbroker.broker.consumer import Consumer
-    from amqpbroker.broker.journal import Run
     from amqpbroker.broker.queue import Queue
+    from amqpbroker.broker.runs import Run
     from amqpbroker.wire.content import Publication
 
 

@@ -101,8 +101,9 @@ async def _build(
     log: SegmentLog,
     on_progress: Callable[[int, int], None],
 ) -> tuple[Broker, Journal]:
-    broker = Broker(config, Store(catalog))
-    queues = _restore(broker, snapshot)
+    store = Store(catalog)
+    broker = Broker(config, store)
+    store.queues = queues = _restore(broker, snapshot)
     recovered = await recover(log, queues, on_progress)
     extent = await log.extent()
     writer = await log.fence(
@@ -114,8 +115,9 @@ async def _build(
         next_sequence=recovered.next_sequence,
         segments=recovered.segments,
         flush=broker.flush,
-        on_short=lambda is_short: broker.alarms.set("disk", is_short),
+        on_short=lambda is_short: broker.alarms.set("disk", "log", is_short),
     )
+    journal.messages_of = broker.messages_of
     broker.journal = journal
     for queue in queues.values():
         queue.journal = journal

@@ -14,7 +14,7 @@ from heapq import heappop, heappush
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from amqpbroker.broker.message import Message
 
@@ -44,6 +44,12 @@ class ReadyMessages:
 
     def __bool__(self) -> bool:
         return bool(self._messages or self._returned)
+
+    def __iter__(self) -> Iterator[Message]:
+        """Iterate over all messages, those that came back first, otherwise in no promised order."""
+        for _, message in self._returned:
+            yield message
+        yield from self._messages
 
     def extend(self, messages: Iterable[Message]) -> None:
         """Add messages at the tail."""

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from amqpbroker.broker.journal import Run, Segment
 from amqpbroker.broker.message import Message
+from amqpbroker.broker.runs import Run, Segment
 from amqpbroker.storage.log import Corrupt
 from amqpbroker.storage.shard_record import BadRecord, EnqueueRecord, decode
 from amqpbroker.wire.content import Publication
@@ -82,6 +82,7 @@ class Replay:
                 known[sequence] = message
         for queue in queues:
             segment.count(queue.id, record.message_count)
+        segment.enqueued_count += record.message_count * len(queues)
 
     def _settle(self, queue_id: int, first: int, count: int, segment: Segment) -> None:
         self._last_sequence = max(self._last_sequence, first + count - 1)

@@ -17,7 +17,14 @@ from amqpbroker.wire.connection import BadProtocolHeader, Connection, State
 from amqpbroker.wire.constants import PROTOCOL_HEADER
 from amqpbroker.wire.content import content
 from amqpbroker.wire.events import Acks, Event, Publish
-from amqpbroker.wire.methods import BasicCancel, BasicReturn, ChannelClose, ConnectionClose
+from amqpbroker.wire.methods import (
+    BasicCancel,
+    BasicReturn,
+    ChannelClose,
+    ConnectionBlocked,
+    ConnectionClose,
+    ConnectionUnblocked,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,6 +60,8 @@ class Session:
         self.wire = Connection(message_size_max=broker.config.message_size_max)
         self.is_finished = False
         """Nothing more will be read; the server closes when all is written."""
+        self.has_published = False
+        """Set by every publish, cleared by the server when it has looked at the alarms."""
         self.heartbeat_s = 0
         self.authenticator: Authenticator | None = None
         self.mechanism = ""
@@ -76,6 +85,8 @@ class Session:
         try:
             for number, event in self.wire.receive_data(data):
                 try:
+                    if type(event) is Publish:
+                        self.has_published = True
                     pending = handlers.handle(self, number, event)
                     if pending is not None:
                         await pending
@@ -194,6 +205,16 @@ class Session:
         for body in bodies:
             self.wire.write(content(channel.number, method, publication, body, size))
         self.touch()
+
+    def blocked(self, reason: str) -> None:
+        """Tell the client, if it wants to know, that its publishes wait (FEATURES A1.15)."""
+        if "connection.blocked" in self.capabilities:
+            self.send(0, ConnectionBlocked(reason))
+
+    def unblocked(self) -> None:
+        """Tell the client that its publishes are read again."""
+        if "connection.blocked" in self.capabilities:
+            self.send(0, ConnectionUnblocked())
 
     def cancelled_by_server(self, consumer: Consumer) -> None:
         """Tell a client that its consumer is gone, if it wants to know (FEATURES A6.13)."""

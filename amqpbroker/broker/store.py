@@ -48,6 +48,8 @@ class Store:
 
     def __init__(self, catalog: Catalog) -> None:
         self.catalog = catalog
+        self.queues: dict[int, Queue] = {}
+        """Durable queues by id."""
         self._ticket: Ticket | None = None
 
     def take_ticket(self) -> Ticket | None:
@@ -103,11 +105,13 @@ class Store:
     def put_queue(self, vhost: str, queue: Queue) -> None:
         """Store a durable queue and give it an id."""
         queue.id = self.catalog.next_queue_id()
+        self.queues[queue.id] = queue
         row = QueueRow(queue.id, vhost, queue.name, queue.is_auto_delete, _pack(queue.arguments))
         self._ticket = queue.definition = self.catalog.put_queue(row)
 
     def delete_queue(self, queue: Queue) -> None:
         """Delete a queue and its bindings."""
+        self.queues.pop(queue.id, None)
         self._ticket = self.catalog.delete_queue(queue.id)
 
     def put_binding(self, vhost: str, binding: Binding) -> None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from amqpbroker.broker.channel import Channel
     from amqpbroker.broker.message import Delivery
     from amqpbroker.broker.router import Route
@@ -44,6 +46,11 @@ class Transaction:
             getattr(channel, outcome)(deliveries)
         is_kept = any(item.message.run for _, deliveries in settles for item in deliveries)
         return is_kept or any(tickets)
+
+    def deliveries(self) -> Iterator[Delivery]:
+        """Yield the deliveries whose settling waits for commit."""
+        for _, deliveries in self._settles:
+            yield from deliveries
 
     def rollback(self) -> None:
         """Forget the publishes; deliveries are unsettled again, not redelivered (A7.3)."""

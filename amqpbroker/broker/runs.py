@@ -1,0 +1,156 @@
+"""What the journal knows of the log: segments, and the runs of messages that lie in them.
+
+A :class:`Run` is a row of messages of one publish batch. It is *staged* (``messages`` is there),
+then *being written*, then has a segment.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from amqpbroker.storage.shard_record import EnqueueRecord, ranges_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from amqpbroker.broker.message import Message
+
+
+class Segment:
+    """A segment of the log as the journal sees it."""
+
+    __slots__ = ("alive", "alive_count", "enqueued_count", "first", "references")
+
+    def __init__(self, first: int) -> None:
+        self.first = first
+        self.alive: dict[int, int] = {}
+        """Queue id → messages in it whose record lies here."""
+        self.alive_count = 0
+        """All of them."""
+        self.enqueued_count = 0
+        """Those that were ever written here."""
+        self.references: set[Segment] = set()
+        """Older segments that settles (or rewritten messages) in this one speak of."""
+
+    def count(self, queue_id: int, difference: int) -> None:
+        """Count messages that came alive here, or (negative) left their queue."""
+        self.alive_count += difference
+        left = self.alive.get(queue_id, 0) + difference
+        if left:
+            self.alive[queue_id] = left
+        else:
+            self.alive.pop(queue_id, None)
+
+
+class Run:
+    """Messages of one publication with consecutive sequence numbers, staged together."""
+
+    __slots__ = (
+        "alive",
+        "first",
+        "gone",
+        "messages",
+        "offset",
+        "queue_ids",
+        "rewrites",
+        "segment",
+        "timestamp_ms",
+    )
+
+    def __init__(self, first: int, queue_ids: tuple[int, ...], timestamp_ms: int) -> None:
+        self.first = first
+        self.timestamp_ms = timestamp_ms
+        """Wall clock when the messages came; a time to live counts from there."""
+        self.queue_ids = queue_ids
+        self.messages: list[Message] | None = None
+        """Until the commit begins; None from then on."""
+        self.alive: dict[int, int] = {}
+        """Queue id → messages that are alive, while this is staged or being written."""
+        self.gone: dict[int, set[int]] | None = None
+        """Queue id → sequences that were settled while staged."""
+        self.rewrites: frozenset[Segment] = frozenset()
+        """The segment whose survivors these are; empty for messages that are new."""
+        self.segment: Segment | None = None
+        self.offset = -1
+
+    def settle_staged(self, queue_id: int, sequence: int) -> None:
+        """Take a message out that has not been written."""
+        self.alive[queue_id] -= 1
+        if self.gone is None:
+            self.gone = {}
+        self.gone.setdefault(queue_id, set()).add(sequence)
+
+    def records(self) -> list[EnqueueRecord]:
+        """Return what is to be written: everything not settled meanwhile."""
+        messages = self.messages
+        assert messages
+        ids = self.queue_ids
+        gone = self.gone
+        if gone is None:
+            return [_record(messages, ids, self.timestamp_ms)]
+        by_ids: dict[tuple[int, ...], list[Message]] = {}
+        for message in messages:
+            left = tuple(i for i in ids if i not in gone or message.sequence not in gone[i])
+            if left:
+                by_ids.setdefault(left, []).append(message)
+        records = []
+        for left, kept in by_ids.items():
+            start = 0
+            for _, count in ranges_of([message.sequence for message in kept]):
+                records.append(_record(kept[start : start + count], left, self.timestamp_ms))
+                start += count
+        return records
+
+
+def _record(messages: Sequence[Message], ids: tuple[int, ...], timestamp_ms: int) -> EnqueueRecord:
+    publication = messages[0].publication
+    return EnqueueRecord(
+        messages[0].sequence,
+        len(messages),
+        ids,
+        publication.exchange.encode("utf-8", "surrogateescape"),
+        publication.routing_key.encode("utf-8", "surrogateescape"),
+        publication.raw_properties,
+        publication.body_size,
+        b"".join([message.body for message in messages]),
+        timestamp_ms,
+    )
+
+
+class _Survivors:
+    """Alive messages that came in one run."""
+
+    def __init__(self) -> None:
+        self.messages: dict[int, Message] = {}
+        """Sequence → one of the objects for it: a queue may hold its own."""
+        self.objects: list[Message] = []
+        self.alive: dict[int, set[int]] = {}
+        """Queue id → sequences."""
+
+
+def rewritten_runs(segment: Segment, found: Iterable[tuple[int, Message]]) -> Iterator[Run]:
+    """Yield staged runs that carry the alive messages of ``segment``, and make them theirs.
+
+    ``found`` are (queue id, message), those of other segments among them.
+    """
+    groups: dict[Run, _Survivors] = {}
+    for queue_id, message in found:
+        old = message.run
+        if old is None or old.segment is not segment:
+            continue
+        group = groups.setdefault(old, _Survivors())
+        group.messages[message.sequence] = message
+        group.objects.append(message)
+        group.alive.setdefault(queue_id, set()).add(message.sequence)
+    for old, group in groups.items():
+        sequences = sorted(group.messages)
+        run = Run(old.first, tuple(sorted(group.alive)), old.timestamp_ms)
+        run.rewrites = frozenset((segment,))
+        run.messages = [group.messages[sequence] for sequence in sequences]
+        run.gone = {number: set(sequences) - alive for number, alive in group.alive.items()}
+        run.alive = {number: len(alive) for number, alive in group.alive.items()}
+        for message in group.objects:
+            message.run = run
+        for number, alive in group.alive.items():
+            segment.count(number, -len(alive))
+        yield run
