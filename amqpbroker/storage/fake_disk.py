@@ -220,7 +220,8 @@ class FakeDisk:
         inode.settle(self._random)
 
     def _lose(self) -> None:
-        for inode in {*self._names.values(), *self._durable_names.values()}:
+        inodes = [*self._names.values(), *self._durable_names.values()]
+        for inode in dict.fromkeys(inodes):  # not a set: the order must not depend on chance
             inode.settle(self._random)
             inode.visible = bytearray(inode.durable)
         for change in self._unsynced_names:

@@ -191,12 +191,7 @@ class SegmentStore:
         try:
             file.write(position, header, payload)
         except OSError as error:
-            if error.errno not in NO_SPACE:
-                raise self._doubt(error) from error
-            # Not all of it was written, so it is no batch; the next one overwrites it.
-            raise AppendRejected(
-                str(unavailable(self.disk.path_of(segment.name), error))
-            ) from error
+            raise self._refuse(file, error) from error
         if self._unsynced_since is None:
             self._unsynced_since = self.options.monotonic()
         if self.options.fsync == "always":
@@ -209,6 +204,24 @@ class SegmentStore:
         if self.options.fsync == "always":
             self._note_synced()
         return batch.offset
+
+    def _refuse(self, file: File, error: OSError) -> AppendRejected | AppendTimeout:
+        """Return what a failed write means: a definite no where its trace can be wiped out.
+
+        The rest of a batch that was cut short may be zeros, which the file holds already; so what
+        was written must go, durably, before one can say that the batch will never be there.
+        """
+        if error.errno not in NO_SPACE:
+            return self._doubt(error)
+        segment = self.segments[-1]
+        try:
+            file.truncate(segment.end)
+            file.sync()
+        except OSError as second_error:
+            return self._doubt(second_error)
+        self._note_synced()
+        self._must_roll = True
+        return AppendRejected(str(unavailable(self.disk.path_of(segment.name), error)))
 
     def _room_for(self, payload_size: int, epoch: int) -> tuple[Segment, File]:
         """Return the active segment and its file, with room for one more batch."""
@@ -316,7 +329,6 @@ class SegmentStore:
         self._is_doubtful = True
         self._unsynced_since = None
         self._doubted = self._generation
-        self._generation += 1
         self._close_file()
         return AppendTimeout(f"{path}: {error}")
 

@@ -89,6 +89,34 @@ def test_no_space_in_the_middle_of_a_write_is_a_definite_no() -> None:
     assert [batch.records for batch in read_all(open_store(disk, SMALL), 2)] == [[b"y"]]
 
 
+def test_a_rejected_batch_never_lands_even_if_all_that_is_missing_are_zeros(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for seed in range(20):
+        disk = FakeDisk(seed)
+        store, generation = filled_store(disk, 1)
+        monkeypatch.setattr(disk, "part_of", lambda size: size - 40)
+        fail_next(disk, errno.ENOSPC)
+        with pytest.raises(AppendRejected):
+            store.append(generation, [b"x" + bytes(40)])
+        disk.restart(power_cut=seed % 2 == 0)
+        assert open_store(disk, SMALL).last == 1
+
+
+def test_the_epoch_outlives_a_batch_that_was_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    disk = FakeDisk()
+    store, generation = filled_store(disk)
+    monkeypatch.setattr(disk, "part_of", lambda size: 0)
+    fail_next(disk, errno.EIO)
+    with pytest.raises(AppendTimeout):
+        store.append(generation, [b"lost"])
+    store.settle()
+    store = reopened(disk)
+    assert (store.last, store.epoch) == (20, 1)
+    with pytest.raises(Fenced, match="epoch 1 owns"):
+        store.fence(20, 1, "late")
+
+
 def test_a_full_disk_rejects_until_there_is_space() -> None:
     disk = FakeDisk()
     store, generation = filled_store(disk)
