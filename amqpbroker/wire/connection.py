@@ -20,7 +20,8 @@ from STARTING or SECURING by sending secure or tune; tune-ok itself leads to OPE
 The fast path: a publisher mostly repeats itself, so the bytes from the start of a publish to the
 start of its body are compared with those of the last publish. Equal bytes mean the same channel,
 exchange, key, properties and body size, and nothing has to be parsed (cost: one ``startswith`` and
-one slice a message). The slow path below it is the whole truth; a test holds the two together.
+one slice a message). A publish that is no repeat but lies whole in what was read is taken at once
+too. The slow path below is the whole truth; a test holds them together.
 """
 
 from __future__ import annotations
@@ -57,13 +58,13 @@ from amqpbroker.wire.content import Publication
 from amqpbroker.wire.erlang import format_frame
 from amqpbroker.wire.events import Acks, Event, ProtocolHeader, Publish
 from amqpbroker.wire.properties import decode_properties
+from amqpbroker.wire.runs import publish_frames, repeated_bodies, run_of_acks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _FRAME: Final = struct.Struct(">BHI")
 _HEADER: Final = struct.Struct(">HHQ")
-_TAG: Final = struct.Struct(">Q")
 _PUBLISH_IDS: Final = b"\x00\x3c\x00\x28"
 _ACK_IDS: Final = b"\x00\x3c\x00\x50"
 _ACK_SIZE: Final = 13
@@ -261,7 +262,7 @@ class Connection:
             if self._repeat is not None:
                 prefix, number, publication = self._repeat
                 if data.startswith(prefix, pos):
-                    bodies, pos = _repeated_bodies(data, pos, prefix, publication.body_size)
+                    bodies, pos = repeated_bodies(data, pos, prefix, publication.body_size)
                     if bodies:
                         yield number, Publish(publication, bodies)
                         continue
@@ -272,26 +273,29 @@ class Connection:
                 if end - pos < len(prefix) and prefix.startswith(data[pos:end]):
                     self._keep(data, pos, end - pos + 1)
                     return
+            is_publish = data.startswith(_PUBLISH_IDS, pos + 7)
+            if is_publish and (whole := self._whole_publish(data, pos)) is not None:
+                number, publish, pos = whole
+                yield number, publish
+                continue
             if end - pos < 7:
                 self._keep(data, pos, 7)
                 return
             kind, number, size = _FRAME.unpack_from(data, pos)
             if size > self.frame_size_max - FRAME_OVERHEAD_SIZE + FRAME_SIZE_FUDGE:
                 limit = self.frame_size_max - FRAME_OVERHEAD_SIZE
-                self._is_lost = True
-                raise frame_error(f"{format_frame(kind, b'')}: {{frame_too_large,{size},{limit}}}")
+                raise self._lost(kind, b"", f"{{frame_too_large,{size},{limit}}}")
             stop = pos + 7 + size
             if stop >= end:
                 self._keep(data, pos, size + FRAME_OVERHEAD_SIZE)
                 return
             payload = data[pos + 7 : stop]
             if data[stop] != FRAME_END:
-                self._is_lost = True
-                raise _bad_frame_end(kind, payload, data[stop])
+                raise self._lost(kind, payload, f"{{invalid_frame_end_marker,{data[stop]}}}")
             if size == _ACK_SIZE and data.startswith(_ACK_IDS, pos + 7) and not payload[12]:
                 channel = self._channels.get(number)
                 if kind == FRAME_METHOD and channel is not None and channel.is_idle:
-                    tags, pos = _run_of_acks(data, pos)
+                    tags, pos = run_of_acks(data, pos)
                     yield number, Acks(tags)
                     continue
             try:
@@ -302,6 +306,35 @@ class Connection:
             pos = stop + 1
             if event is not None:
                 yield number, event
+
+    def _lost(self, kind: int, payload: bytes, why: str) -> HardError:
+        """Follow the stream no longer; return the error that says why."""
+        self._is_lost = True
+        return frame_error(f"{format_frame(kind, payload)}: {why}")
+
+    def _whole_publish(self, data: bytes, pos: int) -> tuple[int, Publish, int] | None:
+        """Take the three frames of a publish at once, for publishers that do not repeat themselves.
+
+        Returns the channel, the event and the end; None where anything is out of the ordinary or
+        not there yet: then the frames are taken one by one.
+        """
+        frames = publish_frames(data, pos, self.frame_size_max)
+        if frames is None or self.state is not State.RUNNING:
+            return None
+        number, header, body, stop = frames
+        channel = self._channels.get(number)
+        body_size = stop - body - FRAME_OVERHEAD_SIZE
+        if channel is None or not channel.is_idle or body_size > self.message_size_max:
+            return None
+        payload = data[pos + 7 : header - 1]
+        try:
+            publish = self._publishes.get(payload) or self._decode_publish(payload)
+            key = (payload, data[header + 7 : body - 1])
+            publication = self._publication(publish, key, body_size)
+        except HardError:
+            return None
+        self._remember(data[pos : body + 7], number, publication)
+        return number, Publish(publication, [data[body + 7 : stop - 1]]), stop
 
     def _frame(self, kind: int, number: int, payload: bytes, at: tuple[bytes, int]) -> Event | None:
         """Take one whole frame; ``at`` is the buffer that it lies in and its position there."""
@@ -419,7 +452,7 @@ class Connection:
         if channel.publish is None:
             raise unexpected_frame("expected method frame, got non method frame instead")
         if channel.publication is None:
-            return self._content_header(kind, channel, payload)
+            return self._content_header(kind, channel, channel.publish, payload)
         if kind != FRAME_BODY:
             raise _publish_failed("expected content body, got non content body frame instead")
         if payload:
@@ -445,7 +478,9 @@ class Connection:
         if len(prefix) <= PUBLICATION_CACHE_SIZE_MAX:
             self._repeat = (prefix, number, publication)
 
-    def _content_header(self, kind: int, channel: _Channel, payload: bytes) -> Event | None:
+    def _content_header(
+        self, kind: int, channel: _Channel, publish: m.BasicPublish, payload: bytes
+    ) -> Event | None:
         expected = f"expected content header for class {CLASS_BASIC}"
         if kind != FRAME_HEADER:
             raise _publish_failed(f"{expected}, got non content header frame instead")
@@ -458,7 +493,8 @@ class Connection:
             channel.is_closing = True
             channel.drop_content()
             return self._too_large(body_size)
-        publication = self._publication(channel, payload, body_size)
+        key = (channel.publish_payload, payload)
+        publication = self._publication(publish, key, body_size)
         if body_size:
             channel.publication = publication
             channel.remaining = body_size
@@ -473,14 +509,14 @@ class Connection:
         error.failing = _PUBLISH
         return error
 
-    def _publication(self, channel: _Channel, payload: bytes, body_size: int) -> Publication:
-        key = (channel.publish_payload, payload)
+    def _publication(
+        self, publish: m.BasicPublish, key: tuple[bytes, bytes], body_size: int
+    ) -> Publication:
+        """Return the publication of a method and a header; ``key`` are their payloads."""
         publication = self._publications.get(key)
         if publication is not None:
             return publication
-        publish = channel.publish
-        assert publish is not None
-        raw = payload[12:]
+        raw = key[1][12:]
         try:
             properties = decode_properties(raw)
         except HardError as error:
@@ -494,7 +530,7 @@ class Connection:
             properties=properties,
             body_size=body_size,
         )
-        if len(payload) + len(channel.publish_payload) <= PUBLICATION_CACHE_SIZE_MAX:
+        if len(key[0]) + len(key[1]) <= PUBLICATION_CACHE_SIZE_MAX:
             if len(self._publications) >= PUBLICATION_CACHE_COUNT_MAX:
                 self._publications.clear()
             self._publications[key] = publication
@@ -506,43 +542,12 @@ class Connection:
             raise BadProtocolHeader(data[:8])
 
 
-def _run_of_acks(data: bytes, pos: int) -> tuple[list[int], int]:
-    """Return the tags of basic.ack frames in a row from ``pos`` on, and the end."""
-    head = data[pos : pos + 11]
-    tags: list[int] = []
-    while data.startswith(head, pos) and data[pos + 19 : pos + 21] == b"\x00\xce":
-        tags += _TAG.unpack_from(data, pos + 11)
-        pos += 21
-    return tags, pos
-
-
 def _failed(error: HardError, method: Method) -> HardError:
     error.failing = (method.class_id, method.method_id)
     return error
-
-
-def _bad_frame_end(kind: int, payload: bytes, marker: int) -> HardError:
-    return frame_error(f"{format_frame(kind, payload)}: {{invalid_frame_end_marker,{marker}}}")
 
 
 def _publish_failed(explanation: str) -> HardError:
     error = unexpected_frame(explanation)
     error.failing = _PUBLISH
     return error
-
-
-def _repeated_bodies(
-    data: bytes, pos: int, prefix: bytes, body_size: int
-) -> tuple[list[bytes], int]:
-    """Return the bodies of all whole publishes with ``prefix`` from ``pos`` on, and the end."""
-    bodies: list[bytes] = []
-    head_size = len(prefix)
-    stride = head_size + body_size + 1
-    last = len(data) - stride
-    while pos <= last and data.startswith(prefix, pos):
-        stop = pos + stride
-        if data[stop - 1] != FRAME_END:
-            break
-        bodies.append(data[pos + head_size : stop - 1])
-        pos = stop
-    return bodies, pos

@@ -9,6 +9,7 @@ that the broker itself changes (FEATURES A5.3, T1, T4).
 from __future__ import annotations
 
 import struct
+from functools import lru_cache
 from typing import Any, Final
 
 from amqpbroker.errors import frame_error, syntax_error
@@ -30,6 +31,8 @@ PROPERTIES: Final = (
     ("app_id", "shortstr"),
     ("cluster_id", "shortstr"),
 )
+FLAGS_CACHE_COUNT_MAX: Final = 256
+"""Combinations of properties remembered: a client uses a handful."""
 _FLAGS: Final = tuple(
     (1 << (15 - index), name, wire_type) for index, (name, wire_type) in enumerate(PROPERTIES)
 )
@@ -50,19 +53,23 @@ def decode_properties(raw: bytes) -> dict[str, Any]:
         raise syntax_error("malformed content properties") from None
 
 
+@lru_cache(FLAGS_CACHE_COUNT_MAX)
+def _present(flags: int) -> tuple[tuple[str, str], ...]:
+    """Return name and wire type of the properties that ``flags`` announce."""
+    return tuple((name, wire_type) for flag, name, wire_type in _FLAGS if flags & flag)
+
+
 def _decode(raw: bytes) -> dict[str, Any]:
     flags = _SHORT.unpack_from(raw)[0]
     if flags & ~_KNOWN_FLAGS:
         raise frame_error("unknown property flags")
     properties: dict[str, Any] = {}
     pos, end = 2, len(raw)
-    for flag, name, wire_type in _FLAGS:
-        if not flags & flag:
-            continue
+    for name, wire_type in _present(flags):
         if wire_type == "shortstr":
-            stop = pos + 1 + raw[pos]
-            properties[name] = raw[pos + 1 : stop].decode("utf-8", "surrogateescape")
-            pos = stop
+            start = pos + 1
+            pos = start + raw[pos]
+            properties[name] = raw[start:pos].decode("utf-8", "surrogateescape")
         elif wire_type == "octet":
             properties[name] = raw[pos]
             pos += 1

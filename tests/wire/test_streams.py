@@ -226,6 +226,65 @@ def test_a_repeat_is_no_short_cut_past_the_rules(reads: list[list[bytes]]) -> No
     assert seen([b"".join(frames)]) == seen(frames)
 
 
+def odd_publish(frame: int, place: int, octet: int) -> list[bytes]:
+    """Return a publish with one octet of one frame changed."""
+    frames = [publish_frame(1, "key"), header_frame(1, 3, HEADERS), body_frame(1, b"xyz")]
+    frames[frame] = frames[frame][:place] + bytes([octet]) + frames[frame][place + 1 :]
+    return frames
+
+
+ODD_PUBLISHES: Final = {
+    "malformed method": odd_publish(0, 14, 200),
+    "malformed properties": odd_publish(1, 21, 200),
+    "unknown flags": odd_publish(1, 20, 1),
+    "class": odd_publish(1, 8, 50),
+    "weight": odd_publish(1, 10, 1),
+    "body size": odd_publish(1, 18, 2),
+    "frame end of the method": odd_publish(0, -1, 0),
+    "frame end of the header": odd_publish(1, -1, 0),
+    "frame end of the body": odd_publish(2, -1, 0),
+    "other channel": [publish_frame(1), header_frame(2, 3), body_frame(2, b"xyz")],
+    "channel zero": [publish_frame(0), header_frame(0, 3), body_frame(0, b"xyz")],
+    "channel not open": [publish_frame(3), header_frame(3, 3), body_frame(3, b"xyz")],
+    "too large a message": [
+        publish_frame(1),
+        header_frame(1, MESSAGE_SIZE_MAX + 1),
+        body_frame(1, bytes(MESSAGE_SIZE_MAX + 1)),
+    ],
+}
+
+
+@pytest.mark.parametrize("odd", ODD_PUBLISHES.values(), ids=ODD_PUBLISHES.keys())
+@pytest.mark.parametrize(
+    "before",
+    [
+        [],
+        PUBLISH,
+        [publish_frame(1)],
+        [encode_method(1, m.ChannelClose(200, ""))],
+        [encode_method(0, m.ConnectionCloseOk())],
+    ],
+    ids=["first", "publish", "mid-content", "channel closed", "closing"],
+)
+def test_a_whole_publish_is_no_short_cut_past_the_rules(
+    odd: list[bytes], before: list[bytes]
+) -> None:
+    for publish in (odd, PUBLISH):
+        frames = [*before, *publish, ack_frame(2, 7), *PUBLISH, HEARTBEAT, ack_frame(1, 8)]
+        assert seen([b"".join(frames)]) == seen(frames)
+        assert seen([b"".join(frames)], 0) == seen(frames, 0)
+
+
+def test_a_publish_that_is_no_repeat_is_taken_at_once() -> None:
+    connection = running(1)
+    for i in range(3):
+        header = properties(message_id=str(i))
+        [(_, event)] = connection.receive_data(publish_frames(1, b"xyz", header=header))
+        assert isinstance(event, Publish)
+        assert event.publication.property("message_id") == str(i)
+        assert connection._channels[1].publish_payload == b""
+
+
 def test_repeats_take_the_fast_path_also_across_reads() -> None:
     data = publish_frames(1, b"xyz", header=HEADERS) * 10
     connection = running(1)
