@@ -21,7 +21,13 @@ from pydantic import BaseModel, BeforeValidator, ValidationError
 from pydantic_core import PydanticCustomError
 
 from amqpbroker.auth.exceptions import AuthenticationFailed
-from amqpbroker.auth.principal import ADMINISTRATOR, MANAGEMENT, MONITORING, Principal
+from amqpbroker.auth.principal import (
+    ADMINISTRATOR,
+    MANAGEMENT,
+    MONITORING,
+    POLICYMAKER,
+    Principal,
+)
 from amqpbroker.auth.sasl.authenticator import Authenticator
 from amqpbroker.auth.sasl.mechanism import Peer
 from amqpbroker.management.direct import DirectSession
@@ -45,6 +51,7 @@ DEFAULT_EXCHANGE: Final = "amq.default"
 _REFUSED: Final = {
     MANAGEMENT: "Not management user",
     MONITORING: "Not monitor user",
+    POLICYMAKER: "Not policymaker",
     ADMINISTRATOR: "Not administrator user",
 }
 

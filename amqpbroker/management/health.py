@@ -30,10 +30,23 @@ def _failed(**details: Any) -> Json:
 
 
 @router.get("/health/checks/alarms")
-@router.get("/health/checks/local-alarms")
 async def alarms(call: Api) -> Answer:
-    """Check that no alarm blocks publishers; there is nothing yet that raises one."""
-    return _ok()
+    """Check that no alarm blocks publishers anywhere in the cluster."""
+    return _alarms(call, "in the cluster")
+
+
+@router.get("/health/checks/local-alarms")
+async def local_alarms(call: Api) -> Answer:
+    """Check that no alarm of this node blocks publishers."""
+    return _alarms(call, "on the node")
+
+
+def _alarms(call: Api, where: str) -> Json:
+    short = call.broker.alarms.short
+    if not short:
+        return _ok()
+    rows = [{"node": call.node, "resource": resource} for resource in short]
+    return _failed(reason=f"There are alarms in effect {where}", alarms=rows)
 
 
 @router.get("/health/checks/virtual-hosts")

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
 
+from amqpbroker.broker.alarms import Alarms
+from amqpbroker.broker.broker import Broker
+from amqpbroker.config import Config
+from amqpbroker.management.app import create_app
+from tests.management.asgi import GUEST, request
 from tests.management.http_api import reason
 
 if TYPE_CHECKING:
@@ -49,3 +55,18 @@ def test_aliveness(api: HttpApi) -> None:
     assert api.get("/aliveness-test/{v}") == {"status": "ok"}
     shown = api.get("/queues/{v}")
     assert "aliveness-test" in [item["name"] for item in shown]
+
+
+@pytest.mark.parametrize(
+    ("check", "where"), [("alarms", "in the cluster"), ("local-alarms", "on the node")]
+)
+async def test_an_alarm(monkeypatch: pytest.MonkeyPatch, check: str, where: str) -> None:
+    broker = Broker(Config(is_memory=True))
+    broker.add_defaults()
+    monkeypatch.setattr(Alarms, "short", ["memory"])
+    path = f"/api/health/checks/{check}".encode()
+    status, _, body = await request(create_app(broker, []), path, headers=(GUEST,))
+    rows = [{"node": broker.config.cluster_name, "resource": "memory"}]
+    text = f"There are alarms in effect {where}"
+    assert status == 503
+    assert json.loads(body) == {"status": "failed", "reason": text, "alarms": rows}

@@ -6,6 +6,7 @@ import pytest
 from fastapi import FastAPI
 
 from amqpbroker.management.paths import NameConvertor, RawPaths, new_router
+from tests.management.asgi import request
 
 router = new_router()
 
@@ -23,29 +24,6 @@ def app() -> RawPaths:
     return RawPaths(inner)
 
 
-async def request(app: RawPaths, raw_path: bytes, method: str = "GET") -> tuple[int, bytes]:
-    scope = {
-        "type": "http",
-        "method": method,
-        "path": "/not/used",
-        "raw_path": raw_path,
-        "query_string": b"",
-        "headers": [],
-    }
-    sent = []
-
-    async def receive() -> dict[str, object]:
-        return {"type": "http.request", "body": b"", "more_body": False}
-
-    async def send(message: dict[str, object]) -> None:
-        sent.append(message)
-
-    await app(scope, receive, send)  # type: ignore[arg-type]
-    names = [name for name, _ in sent[0]["headers"]]  # type: ignore[attr-defined]
-    assert b"date" in names
-    return int(str(sent[0]["status"])), bytes(sent[1]["body"])  # type: ignore[call-overload]
-
-
 @pytest.mark.parametrize(
     ("raw_path", "body"),
     [
@@ -55,7 +33,9 @@ async def request(app: RawPaths, raw_path: bytes, method: str = "GET") -> tuple[
     ],
 )
 async def test_segments_are_decoded_one_by_one(app: RawPaths, raw_path: bytes, body: bytes) -> None:
-    assert await request(app, raw_path) == (200, body)
+    status, headers, answered = await request(app, raw_path)
+    assert (status, answered) == (200, body)
+    assert b"date" in headers
 
 
 async def test_head_is_routed_as_get(app: RawPaths) -> None:
