@@ -41,6 +41,7 @@ class MemoryClient(RawClient):
         self._is_woken = False
         self.vhost = broker.config.default_vhost
         self.frame_size_max = 131072
+        self.is_external = False
         self.broker = broker
         peer = Peer(is_loopback=True, certificate=None)
         self.session = Session(broker, name="memory", peer=peer, wake=self._wake)
