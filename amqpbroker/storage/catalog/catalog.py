@@ -39,6 +39,7 @@ GROUP_SIZE_MAX: Final = 10_000
 """Changes in one transaction: some 100 ms, so that an import does not hold up everybody."""
 
 _QUEUE_ID: Final = "queue_id"
+_CLOSED: Final = "the catalog is closed: the broker is stopping"
 
 _logger = logging.getLogger(__name__)
 
@@ -126,18 +127,20 @@ class Catalog(Changes):
     def next_queue_id(self) -> int:
         """Return an id for a new queue; see `queue_ids`.
 
-        :raises CatalogError: the catalog could not be written for too long.
+        :raises CatalogError: the catalog could not be written for too long, or is closed.
         """
-        queue_id = self._queue_ids.next()
+        if self._is_closing:
+            raise CatalogError(_CLOSED)
         limit = self._queue_ids.wanted_limit()
         if limit is not None:
-            self._stage_queue_id_limit(limit)
-        return queue_id
+            self._stage(Change(tables.COUNTERS.put, (_QUEUE_ID, limit)))
+            self._groups[-1].queue_id_limit = limit
+        return self._queue_ids.next()
 
     def stage(self, change: Change) -> Ticket:
         """See `Changes.stage`."""
         if self._is_closing:
-            raise CatalogError("the catalog is closed: the broker is stopping")
+            raise CatalogError(_CLOSED)
         return self._stage(change)
 
     def _stage(self, change: Change) -> Ticket:
@@ -145,10 +148,6 @@ class Catalog(Changes):
             self._groups.append(Group())
             self._staged.set()
         return self._groups[-1].stage(change)
-
-    def _stage_queue_id_limit(self, limit: int) -> None:
-        self._stage(Change(tables.COUNTERS.put, (_QUEUE_ID, limit)))
-        self._groups[-1].queue_id_limit = limit
 
     async def _reserve_queue_ids(self) -> None:
         limit = self._queue_ids.wanted_limit()
@@ -195,7 +194,8 @@ class Catalog(Changes):
             refused = await self._database.apply(group.changes)
         except CatalogError as error:
             _logger.error("%s", error)
-            self._queue_ids.failed()
+            if group.queue_id_limit:
+                self._queue_ids.failed()
             group.fail(error)
         except BaseException as error:
             group.fail(CatalogError(f"the catalog failed: {error!r}"))

@@ -22,8 +22,9 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from weakref import WeakSet
 
 import aiosqlite
+from anyio import to_thread
 
-from amqpbroker.storage.catalog.exceptions import CatalogError, ChangeRefused, explain
+from amqpbroker.storage.catalog.exceptions import CatalogError, ChangeRefused, damaged, explain
 from amqpbroker.storage.catalog.schema import check_version, migrate
 from amqpbroker.storage.disk import DirectoryDisk
 
@@ -152,28 +153,13 @@ class SqliteDatabase:
         :raises CatalogError: missing rights, a full disk, damage, a newer version, in use.
         """
         place = _IN_MEMORY if path is None else str(path)
-        opened: list[GroupConnection] = []
-
-        def connect(*arguments: Any, **options: Any) -> GroupConnection:
-            connection = GroupConnection(*arguments, **options)
-            try:
-                prepare(connection, place)
-            except BaseException:
-                connection.close()
-                raise
-            opened.append(connection)
-            return connection
-
         try:
-            if path is not None:
-                _create(path)
-            threaded = await aiosqlite.connect(
-                place, timeout=BUSY_TIMEOUT_S, isolation_level=None, factory=connect
-            )
+            raw = await to_thread.run_sync(connect, path)
         except (sqlite3.Error, OSError) as error:
             raise explain(error, place) from error
+        threaded = await aiosqlite.Connection(lambda: raw, iter_chunk_size=FETCHED_MAX)
         _stop_at_exit(threaded)
-        return cls(place, threaded, opened[0])
+        return cls(place, threaded, raw)
 
     async def apply(self, changes: Sequence[Change]) -> Mapping[int, CatalogError]:
         """See `Database.apply`."""
@@ -205,12 +191,27 @@ class SqliteDatabase:
             raise explain(error, self.place) from error
 
 
-def prepare(connection: sqlite3.Connection, place: str) -> None:
-    """Set up a new connection: settings, schema, a first look for damage.
+def connect(path: Path | None) -> GroupConnection:
+    """Open the file for any one thread at a time; see `SqliteDatabase.open`.
 
     :raises CatalogError: damage, a newer version, another program's file.
-    :raises sqlite3.Error: anything else.
+    :raises sqlite3.Error: anything else, or OSError.
     """
+    if path is not None:
+        _create(path)
+    place = _IN_MEMORY if path is None else str(path)
+    connection = GroupConnection(
+        place, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+    )
+    try:
+        _prepare(connection, place)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _prepare(connection: sqlite3.Connection, place: str) -> None:
     connection.execute("PRAGMA locking_mode = EXCLUSIVE").fetchall()
     check_version(connection, place)
     for pragma in (
@@ -233,7 +234,7 @@ def prepare(connection: sqlite3.Connection, place: str) -> None:
 def _check(connection: sqlite3.Connection, place: str) -> None:
     found: str = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     if found != "ok":
-        raise explain(sqlite3.DatabaseError(found), place)
+        raise damaged(place, found)
 
 
 def _lengthen_wal(connection: sqlite3.Connection) -> None:

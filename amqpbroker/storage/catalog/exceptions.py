@@ -44,6 +44,11 @@ class ChangeRefused(CatalogError):
     """A change contradicts what is stored: a name is taken, or something it needs is missing."""
 
 
+def damaged(place: str, found: str) -> CatalogError:
+    """Return what to raise for damage that a check of the file ``place`` found."""
+    return CatalogError(f"catalog {place}: {_ADVICE[sqlite3.SQLITE_CORRUPT]} ({found.strip()})")
+
+
 def explain(error: BaseException, place: str) -> CatalogError:
     """Return what to raise for an error of sqlite3, or of the system, at the file ``place``."""
     advice = str(error)
