@@ -18,6 +18,7 @@ from amqpbroker.storage.segment import HEAD_SIZE, check_order, segment_name
 
 if TYPE_CHECKING:
     from amqpbroker.storage.disk import File
+    from amqpbroker.storage.index import SegmentIndex
     from amqpbroker.storage.segment_store import SegmentStore
 
 
@@ -80,7 +81,7 @@ class Reader:
         self._segment = segment
         self._position, self._due = HEAD_SIZE, segment.head.base
         if self._offset > self._store.manifest.gone.skip(segment.head.base):
-            index = self._store.index_of(segment)
+            index = index_of(self._store, segment)
             self._due, self._position = index.offsets.floor(self._offset)
         self._epoch = max(self._epoch, segment.head.epoch)
 
@@ -133,6 +134,18 @@ class Reader:
         return self._store.disk.path_of(name)
 
 
+def index_of(store: SegmentStore, segment: Segment) -> SegmentIndex:
+    """Return the index of a segment. Raises OSError: it was deleted meanwhile."""
+    index = segment.index
+    if index is not None:
+        return index
+    segments = store.segments
+    place = bisect_right(segments, segment.head.base, key=lambda item: item.head.base)
+    if place == len(segments) or segments[place - 1] is not segment:
+        raise FileNotFoundError(segment.name)
+    return store.indexes.of(segment, segments[place].head.base, store.manifest)
+
+
 def offset_for_time(store: SegmentStore, timestamp_ms: int) -> Offset | None:
     """Return the first offset whose batch is not older than ``timestamp_ms``, or None.
 
@@ -156,7 +169,7 @@ def _offset_for_time(store: SegmentStore, timestamp_ms: int) -> Offset | None:
     for segment, stop in zip(segments, stops, strict=False):
         if segment.time_max is not None and segment.time_max < timestamp_ms:
             continue
-        index = store.index_of(segment)
+        index = index_of(store, segment)
         if segment.index is None:
             segment.time_max = index.times.keys[-1]
         try:

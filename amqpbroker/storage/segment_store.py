@@ -24,7 +24,6 @@ between is finished by the next opening.
 from __future__ import annotations
 
 import logging
-from bisect import bisect_right
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
@@ -229,13 +228,10 @@ class SegmentStore:
             self._open_active()
         overhead = HEADER_SIZE + 64  # 64: more than any cipher adds
         size = payload_size + overhead
-        if self._must_roll or self._file is None or self._end() + size > self._capacity:
+        if self._must_roll or self._file is None or self.segments[-1].end + size > self._capacity:
             self._roll(HEAD_SIZE + size, epoch)
         assert self._file is not None
         return self.segments[-1], self._file
-
-    def _end(self) -> int:
-        return self.segments[-1].end
 
     def _open_active(self) -> None:
         segment = self.segments[-1]
@@ -344,17 +340,6 @@ class SegmentStore:
         """Return, for each segment, the offset behind its last one that is not gone."""
         bases = [segment.head.base for segment in self.segments[1:]]
         return [*map(self.manifest.gone.retreat, bases), self.last + 1][: len(self.segments)]
-
-    def index_of(self, segment: Segment) -> SegmentIndex:
-        """Return the index of a segment; any thread may ask. Raises OSError: it was deleted."""
-        index = segment.index
-        if index is not None:
-            return index
-        segments = self.segments
-        place = bisect_right(segments, segment.head.base, key=lambda item: item.head.base)
-        if place == len(segments) or segments[place - 1] is not segment:
-            raise FileNotFoundError(segment.name)
-        return self.indexes.of(segment, segments[place].head.base, self.manifest)
 
     def extents(self) -> list[SegmentExtent]:
         """See `SegmentedLog.segments`."""
