@@ -163,7 +163,7 @@ class Call:
         """
         try:
             values = json.loads(await self._bytes() or b"{}")
-        except ValueError:
+        except (ValueError, RecursionError):
             raise bad_request("not_json") from None
         if not isinstance(values, dict):
             raise bad_request("not_json")

@@ -9,6 +9,7 @@ imports while messages go on. Then uvicorn's protocol serves connections on the 
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING, NamedTuple
 
 import anyio
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
     from amqpbroker.broker.broker import Broker
 
+logger = logging.getLogger("amqpbroker.management")
+
 
 class Listener(NamedTuple):
     """An address that the broker accepts clients on, as the API reports it."""
@@ -36,9 +39,18 @@ class Listener(NamedTuple):
 async def serve(
     broker: Broker, sockets: Sequence[socket.socket], listeners: Sequence[Listener]
 ) -> None:
-    """Answer HTTP requests on listening sockets until cancelled; ``listeners`` are for show."""
+    """Answer HTTP requests on listening sockets until cancelled; ``listeners`` are for show.
+
+    An API that cannot be built is logged and refuses connections; messages go on without it.
+    """
     await _first_client(sockets)
-    make_protocol, state = await to_thread.run_sync(_build, broker, listeners)
+    try:
+        make_protocol, state = await to_thread.run_sync(_build, broker, listeners)
+    except Exception:
+        logger.exception("the management API cannot start")
+        for sock in sockets:
+            sock.close()
+        return
     loop = asyncio.get_running_loop()
     servers = [await loop.create_server(make_protocol, sock=sock) for sock in sockets]
     try:

@@ -10,7 +10,7 @@ import math
 from typing import TYPE_CHECKING, Any, Final
 
 from amqpbroker.management.errors import bad_request
-from amqpbroker.wire.table import Field, Table
+from amqpbroker.wire.table import TABLE_DEPTH_MAX, Field, Table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,14 +21,19 @@ _INT64: Final = range(-(2**63), 2**63)
 def to_table(values: Mapping[str, Any]) -> Table:
     """Return JSON values as an AMQP table.
 
-    Raises :class:`~amqpbroker.management.errors.ApiError` 400 for null and for integers that do not
-    fit into 64 bits.
+    Raises :class:`~amqpbroker.management.errors.ApiError` 400 for null, for integers that do not
+    fit into 64 bits, and for what is nested too deeply.
     """
-    return {name: to_field(value) for name, value in values.items()}
+    return _to_table(values, 0)
 
 
-def to_field(value: Any) -> Field:
-    """Return one JSON value as an AMQP field; raises as :func:`to_table`."""
+def _to_table(values: Mapping[str, Any], depth: int) -> Table:
+    return {name: _to_field(value, depth) for name, value in values.items()}
+
+
+def _to_field(value: Any, depth: int) -> Field:
+    if depth > TABLE_DEPTH_MAX:
+        raise bad_request("nested too deeply")
     if value is None:
         raise bad_request("null_not_allowed")
     if isinstance(value, bool):
@@ -42,8 +47,8 @@ def to_field(value: Any) -> Field:
     if isinstance(value, str):
         return Field("S", value.encode("utf-8", "surrogatepass"))
     if isinstance(value, list):
-        return Field("A", tuple(to_field(item) for item in value))
-    return Field("F", to_table(value))
+        return Field("A", tuple(_to_field(item, depth + 1) for item in value))
+    return Field("F", _to_table(value, depth + 1))
 
 
 def as_table(pairs: Mapping[str, tuple[str, Any]]) -> Table:

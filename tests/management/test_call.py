@@ -47,6 +47,13 @@ def test_a_colon_may_be_in_a_password(api: HttpApi, name: str) -> None:
     assert api("DELETE", f"/users/{name}").status == 204
 
 
+@pytest.mark.deviates("RabbitMQ takes it")
+def test_a_body_nested_too_deeply_is_refused(api: HttpApi, name: str) -> None:
+    for depth in (200, 100_000):
+        body = b'{"arguments":{"a":' + b"[" * depth + b"]" * depth + b"}}"
+        assert api("PUT", f"/queues/{{v}}/{name}", body).status == 400
+
+
 @pytest.mark.deviates("the limit follows from ours for messages")
 def test_a_body_that_is_too_large_is_refused(api: HttpApi) -> None:
     answer = api("PUT", "/queues/{v}/q", b"[" + b" " * (32 * 1024 * 1024))

@@ -60,3 +60,15 @@ async def test_nobody_calls(local: Broker) -> None:
         tasks.start_soon(serve, local, sockets, [])
         await anyio.wait_all_tasks_blocked()
         tasks.cancel_scope.cancel()
+
+
+async def test_an_api_that_cannot_be_built_leaves_the_broker_alone(
+    local: Broker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, "amqpbroker.management.app", None)
+    multi = await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=0)
+    sockets = [item.extra(SocketAttribute.raw_socket) for item in multi.listeners]
+    port = multi.extra(SocketAttribute.local_port)
+    async with await anyio.connect_tcp("127.0.0.1", port):
+        await serve(local, sockets, [])
+    assert "the management API cannot start" in caplog.text

@@ -86,6 +86,12 @@ def test_an_expression_that_is_none_is_refused(api: HttpApi, vhost: str) -> None
     assert api("GET", f"{vhost}?page=1&use_regex=true&name=(").status == 400
 
 
+@pytest.mark.deviates("RabbitMQ's expressions have limits, Python's have not")
+def test_expressions_are_for_monitoring(manager: HttpApi) -> None:
+    answer = manager("GET", "/queues?page=1&use_regex=true&name=a")
+    assert reason(answer) == (401, "Not monitor user")
+
+
 def test_sorting_by_a_column(api: HttpApi, vhost: str) -> None:
     rows = api.get(f"{vhost}?sort=durable&columns=name,durable")
     assert [row["durable"] for row in rows] == [False, False, False, True, True]

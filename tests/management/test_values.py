@@ -51,6 +51,14 @@ def test_what_amqp_has_not_is_refused(value: object) -> None:
     assert caught.value.status == 400
 
 
+def test_what_is_nested_too_deeply_is_refused() -> None:
+    value: object = 1
+    for _ in range(500):
+        value = [value]
+    with pytest.raises(ApiError, match="nested too deeply"):
+        to_table({"k": value})
+
+
 @pytest.mark.parametrize(
     ("kind", "value", "shown"),
     [
