@@ -54,6 +54,7 @@ class Catalog(Changes):
         self._staged = Event()
         self._lock = Lock()
         self._is_closing = False
+        self._is_failing = False
 
     @classmethod
     async def open(cls, path: Path | None) -> Catalog:
@@ -193,7 +194,9 @@ class Catalog(Changes):
         try:
             refused = await self._database.apply(group.changes)
         except CatalogError as error:
-            _logger.error("%s", error)
+            if not self._is_failing:
+                _logger.error("%s; until then nothing can be declared or deleted", error)
+            self._is_failing = True
             if group.queue_id_limit:
                 self._queue_ids.failed()
             group.fail(error)
@@ -201,6 +204,9 @@ class Catalog(Changes):
             group.fail(CatalogError(f"the catalog failed: {error!r}"))
             raise
         else:
+            if self._is_failing:
+                _logger.info("the catalog can be written again")
+            self._is_failing = False
             if group.queue_id_limit:
                 self._queue_ids.committed(group.queue_id_limit)
             group.succeed(refused)

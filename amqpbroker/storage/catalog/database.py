@@ -14,6 +14,7 @@ Prepared once, statements run in groups: a group is one transaction and one visi
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import threading
@@ -255,7 +256,13 @@ def _lengthen_wal(connection: sqlite3.Connection) -> None:
 
 
 def _create(path: Path) -> None:
-    """Make an empty file with the right mode, durably; nothing where there is one."""
+    """Make an empty file with the right mode, durably; where there is one, see that it is writable.
+
+    An existing file is not opened: to close it again would undo SQLite's locks in this process.
+    """
+    for needed in (path, path.parent):
+        if needed.exists() and not os.access(needed, os.W_OK):
+            raise PermissionError(errno.EACCES, f"no right to write {needed}")
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _FILE_MODE))
         DirectoryDisk(path.parent).sync_names()

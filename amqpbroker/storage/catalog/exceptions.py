@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 from typing import Final
 
@@ -28,6 +29,18 @@ _ADVICE: Final[dict[int, str]] = {
     sqlite3.SQLITE_NOMEM: "there is not enough memory",
 }
 """Primary result code of SQLite → what is the matter and what to do."""
+
+_CODES: Final[dict[int | None, int]] = {
+    errno.ENOSPC: sqlite3.SQLITE_FULL,
+    errno.EDQUOT: sqlite3.SQLITE_FULL,
+    errno.EROFS: sqlite3.SQLITE_READONLY,
+    errno.EACCES: sqlite3.SQLITE_READONLY,
+    errno.EPERM: sqlite3.SQLITE_READONLY,
+    errno.ENOENT: sqlite3.SQLITE_CANTOPEN,
+    errno.ENOTDIR: sqlite3.SQLITE_CANTOPEN,
+    errno.EIO: sqlite3.SQLITE_IOERR,
+}
+"""Error number of the system → the code of SQLite that means the same."""
 
 _PRIMARY_CODE_MASK: Final = 0xFF
 
@@ -51,12 +64,11 @@ def damaged(place: str, found: str) -> CatalogError:
 
 def explain(error: BaseException, place: str) -> CatalogError:
     """Return what to raise for an error of sqlite3, or of the system, at the file ``place``."""
-    advice = str(error)
+    words, code = str(error), -1
     if isinstance(error, sqlite3.Error):
-        code = getattr(error, "sqlite_errorcode", None)  # absent where Python raised it
-        if code is not None:
-            advice = _ADVICE.get(code & _PRIMARY_CODE_MASK, "")
-            advice = f"{advice} ({error})" if advice else str(error)
+        code = getattr(error, "sqlite_errorcode", code)  # absent where Python raised it
     elif isinstance(error, OSError):
-        advice = error.strerror or str(error)
-    return CatalogError(f"catalog {place}: {advice}")
+        words = error.strerror or words
+        code = _CODES.get(error.errno, code)
+    advice = _ADVICE.get(code & _PRIMARY_CODE_MASK)
+    return CatalogError(f"catalog {place}: {f'{advice} ({words})' if advice else words}")

@@ -84,6 +84,24 @@ async def test_a_failed_transaction_fails_its_tickets_and_no_others() -> None:
         assert await names(catalog) == ["c"]
 
 
+async def test_a_full_disk_is_logged_once_and_its_end_too(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO", "amqpbroker.storage")
+    database = await FaultyDatabase.in_memory()
+    async with running(await Catalog.open_database(database)) as catalog:
+        database.errors.extend([CatalogError("the disk is full")] * 3)
+        for _ in range(3):
+            with pytest.raises(CatalogError):
+                await catalog.put_vhost(VHOST).wait()
+        for _ in range(2):
+            await catalog.put_vhost(VHOST).wait()
+    assert caplog.messages == [
+        "the disk is full; until then nothing can be declared or deleted",
+        "the catalog can be written again",
+    ]
+
+
 async def test_what_needs_a_failed_change_is_refused() -> None:
     database = await FaultyDatabase.in_memory()
     async with running(await Catalog.open_database(database)) as catalog:

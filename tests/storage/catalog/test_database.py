@@ -138,8 +138,20 @@ async def test_a_second_opener_is_told(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 async def test_a_missing_directory_is_told(tmp_path: Path) -> None:
-    with pytest.raises(CatalogError, match="No such file or directory"):
+    with pytest.raises(CatalogError, match="its directory exists"):
         await SqliteDatabase.open(tmp_path / "d" / "c")
+
+
+@pytest.mark.parametrize("unwritable", ["c", ""])
+async def test_a_file_or_directory_that_cannot_be_written_is_told(
+    tmp_path: Path, unwritable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opening(tmp_path / "c"):
+        pass
+    refused = tmp_path / unwritable  # root may write whatever its mode says
+    monkeypatch.setattr("os.access", lambda path, mode: path != refused)
+    with pytest.raises(CatalogError, match="cannot be written: let the broker's user write"):
+        await SqliteDatabase.open(tmp_path / "c")
 
 
 async def test_a_directory_in_its_place_is_told(tmp_path: Path) -> None:

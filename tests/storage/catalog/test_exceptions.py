@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 
 import pytest
@@ -37,9 +38,22 @@ def test_a_code_of_sqlite_is_explained(code: int, advice: str) -> None:
 def test_an_unknown_error_keeps_its_words() -> None:
     assert str(explain(sqlite_error(9999, "strange"), "p")) == "catalog p: strange"
     assert str(explain(sqlite3.Error("odd"), "p")) == "catalog p: odd"
-    assert str(explain(PermissionError(13, "Permission denied"), "p")) == (
-        "catalog p: Permission denied"
-    )
+    assert str(explain(OSError(9999, "weird"), "p")) == "catalog p: weird"
+
+
+@pytest.mark.parametrize(
+    ("number", "advice"),
+    [
+        (errno.ENOSPC, "free some space"),
+        (errno.EROFS, "not mounted read-only"),
+        (errno.EACCES, "let the broker's user write"),
+        (errno.ENOENT, "its directory exists"),
+    ],
+)
+def test_an_error_of_the_system_is_explained(number: int, advice: str) -> None:
+    text = str(explain(OSError(number, "its words"), "p"))
+    assert advice in text
+    assert text.endswith("(its words)")
 
 
 def test_damage_names_what_was_found() -> None:
