@@ -72,12 +72,15 @@ class ClientConnection:
         self.read_at = self.written_at = anyio.current_time()
         self._stream = stream
         self._server = server
-        self._is_blocked = False
+        self._blocked: anyio.CancelScope | None = None
+        """While reading waits for an alarm to end."""
         self._to_write = anyio.Event()
         self._written = anyio.Event()
 
     def _wake(self) -> None:
         self._to_write.set()
+        if self._blocked is not None and self.session.wire.state is not State.RUNNING:
+            self._blocked.cancel()
 
     async def run(self) -> None:
         """Serve the client until it is gone, or until ``scope`` cuts it off.
@@ -115,20 +118,20 @@ class ClientConnection:
             broker.flush()
             if session.has_published:
                 session.has_published = False
-                if broker.alarms:
+                if broker.alarms and not session.is_finished:
                     await self._wait_for_resources()
             while session.wire.outgoing_size > OUTGOING_STOP_SIZE and not session.is_finished:
                 self._written = anyio.Event()
                 await self._written.wait()
 
     async def _wait_for_resources(self) -> None:
-        """Read nothing from a publisher while an alarm is on (FEATURES A1.15)."""
+        """Read nothing from a publisher while an alarm is on, unless it is closed (A1.15)."""
         alarms = self._server.broker.alarms
-        self._is_blocked = True
-        self.session.blocked(alarms.reason)
-        self._server.broker.flush()
-        await alarms.wait_until_clear()
-        self._is_blocked = False
+        with anyio.CancelScope() as self._blocked:
+            self.session.blocked(alarms.reason)
+            self._server.broker.flush()
+            await alarms.wait_until_clear()
+        self._blocked = None
         self.read_at = anyio.current_time()
         self.session.unblocked()
         self._server.broker.flush()
@@ -160,7 +163,7 @@ class ClientConnection:
         if state is State.RUNNING and not session.is_finished:
             self.deadline_at = now + CLOSE_TIMEOUT_S
             heartbeat_s = session.heartbeat_s
-            if heartbeat_s and now - self.read_at > 2 * heartbeat_s and not self._is_blocked:
+            if heartbeat_s and now - self.read_at > 2 * heartbeat_s and self._blocked is None:
                 logger.warning("%s: missed heartbeats, timeout %d s", session.name, heartbeat_s)
                 self.scope.cancel()
             elif heartbeat_s and now - self.written_at >= heartbeat_s / 2 - TICK_S:

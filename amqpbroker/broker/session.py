@@ -208,12 +208,12 @@ class Session:
 
     def blocked(self, reason: str) -> None:
         """Tell the client, if it wants to know, that its publishes wait (FEATURES A1.15)."""
-        if "connection.blocked" in self.capabilities:
+        if "connection.blocked" in self.capabilities and self.wire.state is State.RUNNING:
             self.send(0, ConnectionBlocked(reason))
 
     def unblocked(self) -> None:
         """Tell the client that its publishes are read again."""
-        if "connection.blocked" in self.capabilities:
+        if "connection.blocked" in self.capabilities and self.wire.state is State.RUNNING:
             self.send(0, ConnectionUnblocked())
 
     def cancelled_by_server(self, consumer: Consumer) -> None:
