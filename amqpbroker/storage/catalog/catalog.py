@@ -177,10 +177,12 @@ class Catalog(Changes):
         self._is_closing = True
         with CancelScope(shield=True):
             self._stage(Change(tables.COUNTERS.put, (_QUEUE_ID, self._queue_ids.last)))
-            while self._groups:
-                await self._commit_next()
-            async with self._lock:
-                await self._database.close()
+            try:
+                while self._groups:
+                    await self._commit_next()
+            finally:
+                async with self._lock:
+                    await self._database.close()
 
     async def _commit_next(self) -> None:
         async with self._lock:

@@ -211,6 +211,16 @@ async def test_an_unforeseen_error_ends_run_and_no_ticket_waits_for_ever() -> No
     await catalog.close()
 
 
+async def test_an_unforeseen_error_while_closing_lets_go_of_the_file_all_the_same() -> None:
+    database = await FaultyDatabase.in_memory()
+    catalog = await Catalog.open_database(database)
+    database.errors.append(ZeroDivisionError("unforeseen"))
+    with pytest.raises(ZeroDivisionError):
+        await catalog.close()
+    with pytest.raises(ValueError, match="no active connection"):
+        await database.apply([])
+
+
 async def test_an_opening_that_fails_closes_the_database() -> None:
     database = await FaultyDatabase.in_memory()
     database.errors.append(CatalogError("the disk is full"))
