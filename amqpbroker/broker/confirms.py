@@ -1,8 +1,9 @@
 """Publisher confirms of one channel (FEATURES A5.12-A5.15).
 
 Publishes are numbered from 1. A publish is confirmed when the shard log has committed what it
-staged, or at the end of the batch if it staged nothing and nothing before it still waits. Confirms
-leave in order, so ``multiple=true`` is always about tags that are outstanding (T10).
+staged, or at the end of the batch if it staged nothing and nothing before it still waits. A publish
+that a queue has refused is nacked in its turn. Confirms leave in order, so ``multiple=true`` is
+always about tags that are outstanding (T10).
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from amqpbroker.wire.methods import BasicAck
+from amqpbroker.wire.methods import BasicAck, BasicNack
 
 if TYPE_CHECKING:
     from amqpbroker.broker.channel import Channel
@@ -19,19 +20,26 @@ if TYPE_CHECKING:
 class Confirms:
     """What a channel in confirm mode owes its publisher."""
 
-    __slots__ = ("_channel", "_confirmed", "_published", "_safe", "_waits")
+    __slots__ = ("_channel", "_confirmed", "_published", "_refused", "_safe", "_waits")
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
         self._published = 0
         self._safe = 0
         self._confirmed = 0
+        self._refused: deque[int] = deque()
+        """Publishes that are to be nacked."""
         self._waits: deque[tuple[int, int]] = deque()
         """(number of a commit, last publish that it makes safe)."""
 
-    def publish(self, count: int, ticket: int = 0) -> None:
-        """Count messages that their queues have taken; the commit ``ticket`` makes them safe."""
+    def publish(self, count: int, ticket: int = 0, refused: int = 0) -> None:
+        """Count messages; the commit ``ticket`` makes them safe.
+
+        A queue has refused the last ``refused`` of them (FEATURES A5.14).
+        """
         self._published += count
+        if refused:
+            self._refused.extend(range(self._published - refused + 1, self._published + 1))
         waits = self._waits
         if ticket and (not waits or waits[-1][0] != ticket):
             waits.append((ticket, self._published))
@@ -53,12 +61,31 @@ class Confirms:
 
     def flush(self) -> None:
         """Confirm everything that is safe now."""
-        count = self._safe - self._confirmed
+        refused = self._refused
+        while refused and refused[0] <= self._safe:
+            self._ack(refused[0] - 1)
+            self._nack()
+        self._ack(self._safe)
+
+    def _ack(self, last: int) -> None:
+        count = last - self._confirmed
         if count:
-            self._confirmed = self._safe
-            self._channel.session.send(self._channel.number, BasicAck(self._safe, count > 1))
+            self._confirmed = last
+            self._channel.session.send(self._channel.number, BasicAck(last, count > 1))
+
+    def _nack(self) -> None:
+        """Nack those that were refused in a row."""
+        refused = self._refused
+        first = last = refused.popleft()
+        while refused and refused[0] == last + 1 <= self._safe:
+            last = refused.popleft()
+        self._confirmed = last
+        # Requeue means nothing here; its default is what RabbitMQ sends.
+        nack = BasicNack(last, last > first, True)
+        self._channel.session.send(self._channel.number, nack)
 
     def close(self) -> None:
         """Owe nothing any more: the channel is gone, its tags are lost (A5.15)."""
         self._waits.clear()
+        self._refused.clear()
         self._safe = self._confirmed

@@ -2,6 +2,9 @@
 
 publish → (a ready consumer | ready messages) → deliver → settle. A message that meets a consumer
 with room never becomes ready. Whatever may free a consumer or add a message ends in ``pump``.
+
+What a queue can do beyond that is done by objects that an ordinary queue does not have: ``limits``
+(``limits``), and an ``IndexedReady`` in place of ``ReadyMessages``.
 """
 
 from __future__ import annotations
@@ -10,11 +13,14 @@ from typing import TYPE_CHECKING
 
 from amqpbroker.broker.arguments import queue_type
 from amqpbroker.broker.consumer import Consumers
+from amqpbroker.broker.indexed_ready import IndexedReady
+from amqpbroker.broker.limits import Limits
 from amqpbroker.broker.message import Delivery, Message
 from amqpbroker.broker.ready import ReadyMessages
+from amqpbroker.broker.settings import ORDINARY, QueueSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from amqpbroker.broker.consumer import Consumer
     from amqpbroker.broker.journal import Journal
@@ -38,10 +44,13 @@ class Queue:
         "is_auto_delete",
         "is_deleted",
         "is_durable",
+        "is_ordinary",
         "journal",
+        "limits",
         "name",
         "owner",
         "ready",
+        "settings",
         "type",
         "unsettled_count",
     )
@@ -77,6 +86,22 @@ class Queue:
         self.is_deleted = False
         self.ready = ReadyMessages()
         self.unsettled_count = 0
+        self.settings = ORDINARY
+        self.limits: Limits | None = None
+        self.is_ordinary = True
+        """Whether publishing has nothing to look after."""
+        settings = QueueSettings.of(arguments)
+        if settings is not ORDINARY:
+            self.apply(settings)
+
+    def apply(self, settings: QueueSettings) -> None:
+        """Let settings be in force from now on."""
+        self.settings = settings
+        self.limits = Limits.of(settings)
+        self.is_ordinary = self.limits is None
+        if not self.is_ordinary or settings.max_priority:
+            self.ready = IndexedReady.of(self.ready, settings.max_priority)
+        self._keep_limits()
 
     # in
 
@@ -85,11 +110,14 @@ class Queue:
         publication: Publication,
         bodies: list[bytes],
         messages: list[Message] | None = None,
-    ) -> None:
+    ) -> int:
         """Take messages that share a publication: to a consumer at once, or to the tail.
 
         ``messages`` are the same as objects, where they exist already because they are kept.
+        Returns how many are refused, always the last ones.
         """
+        if not self.is_ordinary:
+            return self._publish_checked(publication, bodies, messages)
         start = 0
         if not self.ready:
             start = self._hand_over(publication, bodies, messages)
@@ -99,6 +127,52 @@ class Queue:
             else:
                 self.ready.extend(messages[start:])
             self.pump()
+        return 0
+
+    def _publish_checked(
+        self, publication: Publication, bodies: list[bytes], messages: list[Message] | None
+    ) -> int:
+        """Publish to a queue that is not ordinary.
+
+        All messages are taken in and offered to the consumers; after that it is seen what is too
+        much. Message by message the outcome would be the same.
+        """
+        ready, limits = self.ready, self.limits
+        assert isinstance(ready, IndexedReady)
+        if messages is None:
+            messages = [Message(publication, body) for body in bodies]
+        size = publication.body_size
+        if limits is not None and limits.is_refusing and not limits.has_room(ready, size):
+            self._refuse(messages)
+            return len(messages)
+        start = 0
+        if not ready:
+            start = self._hand_over(publication, bodies, messages)
+        if start < len(messages):
+            end = ready.next_position + len(messages) - start
+            ready.extend(messages[start:])
+            self.pump()
+            if limits is not None and limits.is_refusing:
+                excess = limits.excess(ready, size)
+                newest = (ready.remove(end - i) for i in range(excess, 0, -1))
+                refused = [message for message in newest if message is not None]
+                self._refuse(refused)
+                return len(refused)
+            self._keep_limits()
+        return 0
+
+    def _refuse(self, messages: Sequence[Message]) -> None:
+        """Let messages go that do not fit in; their publisher is told."""
+        self.settle(messages)
+
+    def _keep_limits(self) -> None:
+        """Make room at the head if that is what is to be done."""
+        limits = self.limits
+        if limits is not None and not limits.is_refusing:
+            assert isinstance(self.ready, IndexedReady)
+            dropped = limits.drop_head(self.ready)
+            if dropped:
+                self.settle(dropped)
 
     def _hand_over(
         self, publication: Publication, bodies: list[bytes], messages: list[Message] | None
@@ -137,6 +211,8 @@ class Queue:
                 self.settle((delivery.message,))
             else:
                 self.ready.give_back(delivery.position, delivery.message)
+        if not self.is_ordinary:
+            self._keep_limits()
 
     # out
 

@@ -14,7 +14,7 @@ from heapq import heappop, heappush
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator, Sequence
 
     from amqpbroker.broker.message import Message
 
@@ -51,11 +51,11 @@ class ReadyMessages:
             yield message
         yield from self._messages
 
-    def extend(self, messages: Iterable[Message]) -> None:
+    def extend(self, messages: Sequence[Message]) -> None:
         """Add messages at the tail."""
         self._messages.extend(messages)
 
-    def recover(self, messages: Iterable[Message]) -> None:
+    def recover(self, messages: Sequence[Message]) -> None:
         """Fill with what was here before a restart."""
         self._messages.extend(messages)
         self._redelivered_until = len(self._messages)

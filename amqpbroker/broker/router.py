@@ -47,33 +47,39 @@ class Route:
         """Those that keep messages of this publication on disk."""
         self.reply_consumer = reply_consumer
 
-    def publish(self, channel: Channel, bodies: list[bytes]) -> int:
+    def publish(self, channel: Channel | None, bodies: list[bytes]) -> tuple[int, int]:
         """Bring messages to the queues; return those that reach none and are mandatory.
 
-        Returns the number of the commit that makes them safe, 0 if there is nothing to wait for.
+        ``channel`` is None for messages that the broker moves by itself; nobody wants these back.
+        Returns the number of the commit that makes the messages safe, 0 if there is nothing to
+        wait for, and how many of them a queue has refused: the last ones.
         """
-        publication = self.publication
         if self.durable_queues:
             return self._keep(bodies)
+        publication = self.publication
+        refused = 0
         if self.queues:
             for queue in self.queues:
                 if not queue.is_deleted:
-                    queue.publish(publication, bodies)
+                    count = queue.publish(publication, bodies)
+                    if count > refused:
+                        refused = count
         elif self.reply_consumer is not None:
             self.reply_consumer.deliver(publication, bodies)
-        elif publication.mandatory:
+        elif publication.mandatory and channel is not None:
             channel.session.return_unroutable(channel, publication, bodies)
-        return 0
+        return 0, refused
 
-    def _keep(self, bodies: list[bytes]) -> int:
+    def _keep(self, bodies: list[bytes]) -> tuple[int, int]:
         durable = [queue for queue in self.durable_queues if not queue.is_deleted]
         journal = self.durable_queues[0].journal
         assert journal is not None
         messages = journal.enqueue(self.publication, bodies, durable) if durable else None
+        refused = 0
         for queue in self.queues:
             if not queue.is_deleted:
-                queue.publish(self.publication, bodies, messages)
-        return journal.ticket if durable else 0
+                refused = max(refused, queue.publish(self.publication, bodies, messages))
+        return journal.ticket if durable else 0, refused
 
 
 def is_stable(vhost: VHost, exchange: Exchange) -> bool:

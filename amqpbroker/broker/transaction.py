@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from amqpbroker.errors import precondition_failed
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -37,15 +39,21 @@ class Transaction:
         self._settles.append((outcome, deliveries))
 
     def commit(self) -> bool:
-        """Apply everything; return whether there is something that must reach the disk."""
+        """Apply everything; return whether there is something that must reach the disk.
+
+        Raises :class:`~amqpbroker.errors.SoftError` 406 if a queue has refused a message; all else
+        is applied nevertheless (FEATURES A7.2).
+        """
         publishes, settles = self._publishes, self._settles
         self._publishes, self._settles = [], []
         channel = self._channel
-        tickets = [route.publish(channel, bodies) for route, bodies in publishes]
+        published = [route.publish(channel, bodies) for route, bodies in publishes]
         for outcome, deliveries in settles:
             getattr(channel, outcome)(deliveries)
         is_kept = any(item.message.run for _, deliveries in settles for item in deliveries)
-        return is_kept or any(tickets)
+        if any(refused for _, refused in published):
+            raise precondition_failed("partial tx completion")
+        return is_kept or any(ticket for ticket, _ in published)
 
     def deliveries(self) -> Iterator[Delivery]:
         """Yield the deliveries whose settling waits for commit."""

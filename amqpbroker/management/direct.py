@@ -21,7 +21,7 @@ from amqpbroker.broker.session import Session
 from amqpbroker.management.errors import bad_request
 from amqpbroker.wire.codec import decode_method, encode_method
 from amqpbroker.wire.events import Publish
-from amqpbroker.wire.methods import BasicAck
+from amqpbroker.wire.methods import BasicAck, BasicNack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,7 +52,9 @@ class DirectSession(Session):
 
     def send(self, number: int, method: Method) -> None:
         """Take an answer: that there is none but an error's is all that most callers ask."""
-        if isinstance(method, BasicAck):
+        if isinstance(method, BasicNack):
+            self._is_returned = True
+        if isinstance(method, BasicAck | BasicNack):
             self._confirmed.set()
 
     def return_unroutable(
@@ -77,7 +79,7 @@ class DirectSession(Session):
             await pending
 
     async def publish(self, publication: Publication, body: bytes) -> bool:
-        """Publish and wait for the confirm; return whether a queue took the message.
+        """Publish and wait for the confirm; return whether the queues took the message.
 
         Raises :class:`~amqpbroker.errors.AmqpError` as over AMQP.
         """

@@ -154,6 +154,24 @@ def test_a_reply_does_not_reach_a_channel_that_has_closed(
     assert other.is_silent
 
 
+def test_a_refused_message_makes_the_commit_partial(
+    client: MemoryClient, other: MemoryClient
+) -> None:
+    arguments = {"x-max-length": ("I", 1), "x-overflow": ("S", "reject-publish")}
+    other.declare("r", arguments)
+    lend(client, other)
+    client.publish("r", b"1", b"2")
+    client.ack(1)
+    client.send_command(commands.Tx.Commit())
+    close = client.read(commands.Channel.Close)
+    assert (close.reply_code, close.reply_text) == (
+        406,
+        "PRECONDITION_FAILED - partial tx completion",
+    )
+    assert other.get_all("r") == [b"1"]
+    assert other.get_all("q") == THREE[1:]
+
+
 def test_a_commit_of_nothing_is_fine(client: MemoryClient) -> None:
     commit(client)
     rollback(client)

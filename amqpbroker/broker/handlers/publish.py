@@ -53,10 +53,10 @@ def _accept(channel: Channel, route: Route, bodies: list[bytes]) -> None:
     if channel.transaction is not None:
         channel.transaction.publish(route, bodies)
         return
-    ticket = route.publish(channel, bodies)
+    ticket, refused = route.publish(channel, bodies)
     confirms = channel.confirms
     if confirms is not None:
-        confirms.publish(len(bodies), ticket)
+        confirms.publish(len(bodies), ticket, refused)
         if ticket:
             journal = channel.session.broker.journal
             assert journal is not None

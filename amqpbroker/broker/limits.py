@@ -1,0 +1,57 @@
+"""How much a queue may hold (FEATURES A9.4-A9.7): ready messages, and bytes of their bodies.
+
+What is on loan does not count, and a message that a consumer takes at once never becomes ready.
+Messages of one publish have bodies of one size, so that how many of them fit can be calculated.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from amqpbroker.broker.settings import DROP_HEAD
+
+if TYPE_CHECKING:
+    from amqpbroker.broker.indexed_ready import IndexedReady
+    from amqpbroker.broker.message import Message
+    from amqpbroker.broker.settings import QueueSettings
+
+UNLIMITED: Final = 1 << 62
+
+
+class Limits:
+    """The limits of one queue, and what to do about them."""
+
+    __slots__ = ("_max_length", "_max_size", "is_refusing", "overflow")
+
+    def __init__(self, settings: QueueSettings) -> None:
+        self._max_length = UNLIMITED if settings.max_length is None else settings.max_length
+        self._max_size = UNLIMITED if settings.max_size is None else settings.max_size
+        self.overflow = settings.overflow
+        self.is_refusing = settings.overflow != DROP_HEAD
+        """Whether new messages are refused; if not, the head makes room for them."""
+
+    @classmethod
+    def of(cls, settings: QueueSettings) -> Limits | None:
+        """Return the limits in ``settings``, None if there are none."""
+        if settings.max_length is None and settings.max_size is None:
+            return None
+        return cls(settings)
+
+    def has_room(self, ready: IndexedReady, body_size: int) -> bool:
+        """Return whether one more message fits."""
+        return len(ready) < self._max_length and ready.size + body_size <= self._max_size
+
+    def excess(self, ready: IndexedReady, body_size: int) -> int:
+        """Return how many messages with bodies of one size must go."""
+        too_many = max(0, len(ready) - self._max_length)
+        too_large = ready.size - self._max_size
+        if too_large <= 0 or not body_size:
+            return too_many
+        return max(too_many, -(-too_large // body_size))
+
+    def drop_head(self, ready: IndexedReady) -> list[Message]:
+        """Take messages from the head until the rest is within the limits; return them."""
+        dropped = []
+        while len(ready) > self._max_length or ready.size > self._max_size:
+            dropped.append(ready.pop().message)
+        return dropped
