@@ -23,6 +23,7 @@ from amqpbroker.auth.sasl.mechanism import Peer
 from amqpbroker.auth.tls import client_certificate, server_context
 from amqpbroker.broker.opening import open_broker
 from amqpbroker.broker.session import Session
+from amqpbroker.memory import MemoryReturner
 from amqpbroker.progress import RecoveryProgress
 from amqpbroker.resources import ResourceMonitor
 from amqpbroker.storage.catalog import CatalogError
@@ -100,9 +101,10 @@ class ClientConnection:
     def _finish(self) -> None:
         """Give up what the client held."""
         session = self.session
-        if not session.is_finished and not self.scope.cancel_called:
-            state = session.wire.state.value
-            logger.warning("%s: client closed the socket in state %s", session.name, state)
+        state = session.wire.state
+        is_expected = state in (State.CLOSING, State.CLOSED) or self.scope.cancel_called
+        if not session.is_finished and not is_expected:
+            logger.warning("%s: client closed the socket in state %s", session.name, state.value)
         session.finish()
         self._server.broker.flush()
 
@@ -273,7 +275,7 @@ class Server:
         except Exception:
             logger.exception("internal error, connection dropped")
         finally:
-            with anyio.move_on_after(1, shield=True), suppress(*GONE):
+            with anyio.CancelScope(shield=True), suppress(*GONE):
                 await stream.aclose()
 
     async def _serve_client(self, stream: ByteStream) -> None:
@@ -287,13 +289,16 @@ class Server:
         finally:
             self.connections.discard(connection)
             self.broker.sessions.discard(connection.session)
+            connection.session.forget_server()
             if not self.connections:
                 self._idle.set()
 
     async def _tick(self) -> None:
         monitor = ResourceMonitor(self.config, self.broker.alarms)
+        returner = MemoryReturner()
         while True:
             monitor.check()
+            returner.check(len(self.connections))
             await anyio.sleep(TICK_S)
             now = anyio.current_time()
             for connection in list(self.connections):

@@ -250,6 +250,11 @@ class Session:
         self.is_finished = True
         self.touch()
 
+    def forget_server(self) -> None:
+        """Let go of the server's side, so that both are freed at once and not by the collector."""
+        self.wake = _nobody
+        self.authenticator = None
+
     def close(self) -> None:
         """Give up everything held: consumers and deliveries, then exclusive queues (A1.13, T18)."""
         channels, self.channels = list(self.channels.values()), {}
@@ -263,6 +268,10 @@ class Session:
             self.vhost.delete_queue(queue)
         self.exclusive_queues.clear()
         self.stalled_consumers.clear()
+
+
+def _nobody() -> None:
+    """Wake nobody: the connection is gone."""
 
 
 def _failing(error: AmqpError, event: Event | None) -> tuple[int, int]:
