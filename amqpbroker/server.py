@@ -42,8 +42,6 @@ logger = logging.getLogger("amqpbroker.server")
 
 READ_SIZE_MAX: Final = 1 << 18
 """Bytes handled in one go: a batch, and the turn of a flooding client (A17.3)."""
-OUTGOING_STOP_SIZE: Final = 1 << 23
-"""Bytes a client leaves unread (returns, confirms) above which nothing more is read from it."""
 CLOSE_TIMEOUT_S: Final = 10.0
 """How long a closed client may take to confirm and hang up (T15)."""
 TICK_S: Final = 0.5
@@ -67,6 +65,7 @@ class ClientConnection:
         self.session = Session(
             server.broker, name=f"{remote} -> {local}", peer=peer, wake=self._wake
         )
+        self.session.until_written = self._until_written
         self.scope = anyio.CancelScope()
         self.deadline_at = anyio.current_time() + server.config.handshake_timeout_s
         """When the connection is cut, unless it has got further by then."""
@@ -122,9 +121,13 @@ class ClientConnection:
                 session.has_published = False
                 if broker.alarms and not session.is_finished:
                     await self._wait_for_resources()
-            while session.wire.outgoing_size > OUTGOING_STOP_SIZE and not session.is_finished:
-                self._written = anyio.Event()
-                await self._written.wait()
+
+    async def _until_written(self) -> None:
+        """Wait for a client that does not read what it has asked for."""
+        session = self.session
+        while session.is_overfull and not session.is_finished:
+            self._written = anyio.Event()
+            await self._written.wait()
 
     async def _wait_for_resources(self) -> None:
         """Read nothing from a publisher while an alarm is on, unless it is closed (A1.15)."""

@@ -19,6 +19,7 @@ from anyio.from_thread import start_blocking_portal
 from pamqp import commands
 
 from amqpbroker import server as server_module
+from amqpbroker.broker import session as session_module
 from amqpbroker.broker.broker import Broker
 from amqpbroker.broker.session import OUTGOING_SIZE_MAX, Session
 from amqpbroker.config import Config
@@ -288,7 +289,7 @@ def test_a_client_that_does_not_read_keeps_nobody_waiting(running: Running) -> N
 def test_what_comes_back_unread_stops_the_reading(
     running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server_module, "OUTGOING_STOP_SIZE", 1000)
+    monkeypatch.setattr(session_module, "OUTGOING_STOP_SIZE", 1000)
     client, other = running.connect(), running.connect()
     client._socket.settimeout(0.2)
     flood = iter(lambda: client.publish("nowhere", BIG, mandatory=True), "never")

@@ -27,7 +27,7 @@ from amqpbroker.wire.methods import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from amqpbroker.auth.principal import Principal
     from amqpbroker.auth.sasl.authenticator import Authenticator
@@ -45,6 +45,9 @@ logger = logging.getLogger("amqpbroker.connection")
 
 OUTGOING_SIZE_MAX: Final = 1 << 19
 """Bytes waiting to be written above which consumers get nothing more (A17.4)."""
+OUTGOING_STOP_SIZE: Final = 1 << 23
+"""Bytes a client leaves unread (messages it gets, returns, confirms) above which it must read
+before anything more is done for it."""
 PERMISSION_CACHE_COUNT_MAX: Final = 256
 
 
@@ -57,6 +60,8 @@ class Session:
         """As RabbitMQ names connections: ``127.0.0.1:50000 -> 127.0.0.1:5672``."""
         self.peer = peer
         self.wake = wake
+        self.until_written: Callable[[], Awaitable[None]] = _at_once
+        """Returns when the client has read most of what was sent; the server sets it."""
         self.wire = Connection(message_size_max=broker.config.message_size_max)
         self.is_finished = False
         """Nothing more will be read; the server closes when all is written."""
@@ -99,6 +104,9 @@ class Session:
                     self._fail(internal_error("internal error"), event)
                 if self.is_finished:
                     return
+                if self.is_overfull:
+                    self.broker.flush()
+                    await self.until_written()
         except HardError as error:
             self._fail(error)
         except BadProtocolHeader as error:
@@ -150,6 +158,11 @@ class Session:
     def is_full(self) -> bool:
         """Whether so much waits to be written that consumers must wait."""
         return self.wire.outgoing_size >= OUTGOING_SIZE_MAX
+
+    @property
+    def is_overfull(self) -> bool:
+        """Whether the client must read before anything more is done for it."""
+        return self.wire.outgoing_size > OUTGOING_STOP_SIZE
 
     @property
     def room_size(self) -> int:
@@ -253,6 +266,7 @@ class Session:
     def forget_server(self) -> None:
         """Let go of the server's side, so that both are freed at once and not by the collector."""
         self.wake = _nobody
+        self.until_written = _at_once
         self.authenticator = None
 
     def close(self) -> None:
@@ -272,6 +286,10 @@ class Session:
 
 def _nobody() -> None:
     """Wake nobody: the connection is gone."""
+
+
+async def _at_once() -> None:
+    """Wait for nothing: nobody reads."""
 
 
 def _failing(error: AmqpError, event: Event | None) -> tuple[int, int]:
