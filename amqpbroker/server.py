@@ -23,7 +23,7 @@ from amqpbroker.auth.sasl.mechanism import Peer
 from amqpbroker.auth.tls import client_certificate, server_context
 from amqpbroker.broker.opening import open_broker
 from amqpbroker.broker.session import Session
-from amqpbroker.memory import MemoryReturner
+from amqpbroker.memory import MemoryReturner, calm_collector
 from amqpbroker.progress import RecoveryProgress
 from amqpbroker.resources import ResourceMonitor
 from amqpbroker.storage.catalog import CatalogError
@@ -256,6 +256,7 @@ class Server:
             self._tasks = tasks
             tasks.start_soon(self._listen, tasks)
             tasks.start_soon(self._tick)
+            tasks.start_soon(self.broker.timers.run)
             if self._management_sockets:
                 tasks.start_soon(
                     management.serve, self.broker, self._management_sockets, self.addresses()
@@ -358,6 +359,7 @@ async def _serve(config: Config, broker: Broker) -> int:
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(server.serve)
+            calm_collector()
             sys.stdout.write(ready_line(server) + "\n")
             sys.stdout.flush()
             async for _ in signals:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from amqpbroker.auth.users import ALL, UserStore
 from amqpbroker.broker.alarms import Alarms
+from amqpbroker.broker.timers import Timers
 from amqpbroker.broker.vhost import VHost
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class Broker:
         self.sessions: set[Session] = set()
         self.touched: list[Session] = []
         """Sessions with something to write since the last flush."""
+        self.timers = Timers(self.flush)
         self.reply_consumers: dict[str, ReplyConsumer] = {}
         self.journal: Journal | None = None
         """The log of durable queues; None if everything is in memory."""
@@ -49,7 +51,7 @@ class Broker:
 
     def add_vhost(self, name: str) -> VHost:
         """Make a vhost with its pre-declared exchanges."""
-        vhost = self.vhosts[name] = VHost(name, self.store)
+        vhost = self.vhosts[name] = VHost(name, self.store, self.timers)
         if self.store is not None:
             self.store.put_vhost(vhost)
         return vhost

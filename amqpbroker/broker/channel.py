@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from amqpbroker.broker.dead_letter import REJECTED
 from amqpbroker.broker.names import described
 from amqpbroker.errors import not_found, precondition_failed
 
@@ -160,7 +161,13 @@ class Channel:
         self._free(deliveries)
 
     def drop(self, deliveries: Sequence[Delivery]) -> None:
-        """Give up messages that were rejected for good."""
+        """Give up messages that were rejected for good: they become dead letters."""
+        dead: dict[Queue, list[Message]] = {}
+        for delivery in deliveries:
+            if delivery.queue.settings.dead_letter_exchange is not None:
+                dead.setdefault(delivery.queue, []).append(delivery.message)
+        for queue, messages in dead.items():
+            queue.dead_letter(REJECTED, messages)
         self.ack(deliveries)
 
     def requeue(self, deliveries: Sequence[Delivery]) -> None:

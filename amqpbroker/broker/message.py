@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from amqpbroker.wire.content import Publication
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from amqpbroker.broker.consumer import Consumer
     from amqpbroker.broker.queue import Queue
     from amqpbroker.broker.runs import Run
-    from amqpbroker.wire.content import Publication
 
 
 class Message:
@@ -51,19 +52,34 @@ class Message:
         return self.publication.property(name)
 
 
-class StrippedMessage(Message):
-    """A message whose BCC header is gone, but not the keys that it held."""
+class BlindPublication(Publication):
+    """A publication whose BCC header is gone, but not the keys that it held: a message that is
+    dead-lettered is routed by them once more.
+    """
 
-    __slots__ = ("_extra_keys",)
+    __slots__ = ("hidden_keys",)
 
-    def __init__(self, publication: Publication, body: bytes, extra_keys: Sequence[str]) -> None:
-        super().__init__(publication, body)
-        self._extra_keys = extra_keys
+    hidden_keys: Sequence[str]
 
     @property
     def extra_keys(self) -> Sequence[str]:
         """Keys from the CC and BCC headers of the publisher."""
-        return self._extra_keys
+        return [*super().extra_keys, *self.hidden_keys]
+
+
+def hide_keys(publication: Publication, keys: Sequence[str]) -> BlindPublication:
+    """Return ``publication``, which has no BCC header any more, with the keys that were in it."""
+    blind = BlindPublication(
+        publication.exchange,
+        publication.routing_key,
+        mandatory=publication.mandatory,
+        immediate=publication.immediate,
+        raw_properties=publication.raw_properties,
+        properties=publication.properties,
+        body_size=publication.body_size,
+    )
+    blind.hidden_keys = keys
+    return blind
 
 
 class Delivery:

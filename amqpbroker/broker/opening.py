@@ -131,7 +131,7 @@ async def _build(
 def _restore(broker: Broker, snapshot: Snapshot) -> dict[int, Queue]:
     """Make vhosts, exchanges, queues and bindings of rows; return the queues by id."""
     load_users(broker.users, snapshot)
-    vhosts = {row.name: VHost(row.name) for row in snapshot.vhosts}
+    vhosts = {row.name: VHost(row.name, timers=broker.timers) for row in snapshot.vhosts}
     for row in snapshot.exchanges:
         exchange = create_exchange(
             row.type,

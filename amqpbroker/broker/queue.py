@@ -3,21 +3,27 @@
 publish → (a ready consumer | ready messages) → deliver → settle. A message that meets a consumer
 with room never becomes ready. Whatever may free a consumer or add a message ends in ``pump``.
 
-What a queue can do beyond that is done by objects that an ordinary queue does not have: ``limits``
-(``limits``), and an ``IndexedReady`` in place of ``ReadyMessages``.
+What a queue can do beyond that is done by objects that an ordinary queue does not have: ``limits``,
+``expiry`` and ``lease``, each with a module of its name, and an ``IndexedReady`` in place of
+``ReadyMessages``.
 """
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from amqpbroker.broker.arguments import queue_type
 from amqpbroker.broker.consumer import Consumers
+from amqpbroker.broker.dead_letter import EXPIRED, MAXLEN
+from amqpbroker.broker.expiry import Expiry
 from amqpbroker.broker.indexed_ready import IndexedReady
+from amqpbroker.broker.lease import Lease
 from amqpbroker.broker.limits import Limits
 from amqpbroker.broker.message import Delivery, Message
+from amqpbroker.broker.names import described
 from amqpbroker.broker.ready import ReadyMessages
-from amqpbroker.broker.settings import ORDINARY, QueueSettings
+from amqpbroker.broker.settings import ORDINARY, REJECT_PUBLISH_DLX, QueueSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -26,9 +32,12 @@ if TYPE_CHECKING:
     from amqpbroker.broker.journal import Journal
     from amqpbroker.broker.ready import Ready
     from amqpbroker.broker.session import Session
+    from amqpbroker.broker.vhost import VHost
     from amqpbroker.storage.catalog import Ticket
     from amqpbroker.wire.content import Publication
     from amqpbroker.wire.table import Table
+
+logger = logging.getLogger("amqpbroker.queue")
 
 
 class Queue:
@@ -39,6 +48,7 @@ class Queue:
         "consumers",
         "definition",
         "exclusive_consumer",
+        "expiry",
         "had_consumer",
         "id",
         "is_auto_delete",
@@ -46,6 +56,7 @@ class Queue:
         "is_durable",
         "is_ordinary",
         "journal",
+        "lease",
         "limits",
         "name",
         "owner",
@@ -53,6 +64,7 @@ class Queue:
         "settings",
         "type",
         "unsettled_count",
+        "vhost",
     )
 
     def __init__(
@@ -86,22 +98,61 @@ class Queue:
         self.is_deleted = False
         self.ready = ReadyMessages()
         self.unsettled_count = 0
-        self.settings = ORDINARY
+        self.settings = QueueSettings.of(arguments)
         self.limits: Limits | None = None
+        self.expiry: Expiry | None = None
+        self.lease: Lease | None = None
         self.is_ordinary = True
         """Whether publishing has nothing to look after."""
-        settings = QueueSettings.of(arguments)
-        if settings is not ORDINARY:
-            self.apply(settings)
+        self.vhost: VHost | None = None
+
+    # settings
+
+    def join(self, vhost: VHost) -> None:
+        """Become a queue of a vhost."""
+        self.vhost = vhost
+        if self.settings is not ORDINARY:
+            self.apply(self.settings)
 
     def apply(self, settings: QueueSettings) -> None:
-        """Let settings be in force from now on."""
+        """Let settings be in force from now on; what is here already keeps its deadlines."""
+        vhost = self.vhost
+        assert vhost is not None
         self.settings = settings
         self.limits = Limits.of(settings)
-        self.is_ordinary = self.limits is None
-        if not self.is_ordinary or settings.max_priority:
+        if self.limits is not None or settings.max_priority:
             self.ready = IndexedReady.of(self.ready, settings.max_priority)
+        if settings.message_ttl_ms is not None or self.expiry is not None:
+            self.expect_expiry().ttl_ms = settings.message_ttl_ms
+        if self.lease is not None:
+            self.lease.stop()
+            self.lease = None
+        if settings.expires_ms is not None:
+            self.lease = Lease(vhost.timers, self.consumers, settings.expires_ms, self._end)
+        self.is_ordinary = self.limits is None and self.expiry is None
         self._keep_limits()
+
+    def expect_expiry(self) -> Expiry:
+        """Be prepared for messages that live for a limited time."""
+        if self.expiry is None:
+            assert self.vhost is not None
+            ready = self.ready = IndexedReady.of(self.ready, self.settings.max_priority)
+            self.expiry = Expiry(ready, self.vhost.timers, self._drop_expired)
+            self.is_ordinary = False
+        return self.expiry
+
+    def _end(self) -> None:
+        """Nobody has used this queue for long enough."""
+        assert self.vhost is not None
+        logger.info("%s: not used, deleted", described("queue", self.name, self.vhost.name))
+        self.vhost.delete_queue(self)
+
+    def stop(self) -> None:
+        """Let go of what waits for a time: the queue is deleted."""
+        if self.expiry is not None:
+            self.expiry.stop()
+        if self.lease is not None:
+            self.lease.stop()
 
     # in
 
@@ -141,6 +192,10 @@ class Queue:
         assert isinstance(ready, IndexedReady)
         if messages is None:
             messages = [Message(publication, body) for body in bodies]
+        expiry = self.expiry
+        if expiry is not None:
+            expiry.drop_due()
+            messages = expiry.marked(publication, messages)
         size = publication.body_size
         if limits is not None and limits.is_refusing and not limits.has_room(ready, size):
             self._refuse(messages)
@@ -149,20 +204,33 @@ class Queue:
         if not ready:
             start = self._hand_over(publication, bodies, messages)
         if start < len(messages):
-            end = ready.next_position + len(messages) - start
+            first = ready.next_position
             ready.extend(messages[start:])
-            self.pump()
+            self._deliver()
+            if expiry is not None:
+                expiry.watch(first, messages[start:])
+                expiry.drop_due()
             if limits is not None and limits.is_refusing:
-                excess = limits.excess(ready, size)
-                newest = (ready.remove(end - i) for i in range(excess, 0, -1))
-                refused = [message for message in newest if message is not None]
-                self._refuse(refused)
-                return len(refused)
+                return self._refuse_excess(limits, size, range(first, ready.next_position))
             self._keep_limits()
         return 0
 
+    def _refuse_excess(self, limits: Limits, body_size: int, new: range) -> int:
+        """Refuse those of the new messages that are too much; return how many."""
+        ready = self.ready
+        assert isinstance(ready, IndexedReady)
+        excess = limits.excess(ready, body_size)
+        if not excess:
+            return 0
+        taken = [ready.remove(position) for position in new[-excess:]]
+        refused = [message for message in taken if message is not None]
+        self._refuse(refused)
+        return len(refused)
+
     def _refuse(self, messages: Sequence[Message]) -> None:
         """Let messages go that do not fit in; their publisher is told."""
+        if self.settings.overflow == REJECT_PUBLISH_DLX:
+            self.dead_letter(MAXLEN, messages)
         self.settle(messages)
 
     def _keep_limits(self) -> None:
@@ -172,7 +240,32 @@ class Queue:
             assert isinstance(self.ready, IndexedReady)
             dropped = limits.drop_head(self.ready)
             if dropped:
+                self.dead_letter(MAXLEN, dropped)
                 self.settle(dropped)
+
+    def _drop_expired(self, messages: list[Message]) -> None:
+        self.dead_letter(EXPIRED, messages)
+        self.settle(messages)
+
+    def dead_letter(self, reason: str, messages: Sequence[Message]) -> None:
+        """Publish messages that leave to the dead-letter exchange, if there is one.
+
+        They are to be settled in the same go.
+        """
+        if self.settings.dead_letter_exchange is not None and not self.is_deleted:
+            assert self.vhost is not None
+            self.vhost.dead_letters.publish(self, reason, messages)
+
+    def recover(self, messages: Sequence[Message]) -> None:
+        """Fill with what was here before a restart; times to live have gone on meanwhile."""
+        if any("expiration" in message.publication.properties for message in messages):
+            self.expect_expiry()
+        expiry = self.expiry
+        if expiry is not None:
+            messages = expiry.recovered(messages)
+        self.ready.recover(messages)
+        if expiry is not None:
+            expiry.watch_all()
 
     def _hand_over(
         self, publication: Publication, bodies: list[bytes], messages: list[Message] | None
@@ -211,13 +304,22 @@ class Queue:
                 self.settle((delivery.message,))
             else:
                 self.ready.give_back(delivery.position, delivery.message)
+                if self.expiry is not None:
+                    self.expiry.watch(delivery.position, (delivery.message,))
         if not self.is_ordinary:
+            if self.expiry is not None:
+                self.expiry.drop_due()
             self._keep_limits()
 
     # out
 
     def pump(self) -> None:
         """Deliver ready messages as long as consumers have room."""
+        if self.expiry is not None:
+            self.expiry.drop_due()
+        self._deliver()
+
+    def _deliver(self) -> None:
         ready = self.ready
         while ready:
             turn = self.consumers.next()
@@ -238,6 +340,9 @@ class Queue:
 
     def get(self) -> Ready | None:
         """Take the message at the head for basic.get, None if there is none."""
+        self.renew()
+        if self.expiry is not None:
+            self.expiry.drop_due()
         return self.ready.pop() if self.ready else None
 
     def settle(self, messages: Iterable[Message]) -> None:
@@ -269,6 +374,12 @@ class Queue:
         self.consumers.remove(consumer)
         if self.exclusive_consumer is consumer:
             self.exclusive_consumer = None
+        self.renew()
+
+    def renew(self) -> None:
+        """The queue has been used (x-expires)."""
+        if self.lease is not None:
+            self.lease.renew()
 
     @property
     def is_abandoned(self) -> bool:

@@ -124,7 +124,7 @@ class Replay:
         for number, messages in self._messages.items():
             if messages:
                 ordered = [messages[sequence] for sequence in sorted(messages)]
-                self._queues[number].ready.recover(ordered)
+                self._queues[number].recover(ordered)
                 total += len(ordered)
         self._messages.clear()
         return Recovered(self._last_sequence + 1, segments, total, self._offset, self._epoch)

@@ -46,6 +46,9 @@ class Route:
         )
         """Those that keep messages of this publication on disk."""
         self.reply_consumer = reply_consumer
+        if "expiration" in publication.properties:
+            for queue in queues:
+                queue.expect_expiry()
 
     def publish(self, channel: Channel | None, bodies: list[bytes]) -> tuple[int, int]:
         """Bring messages to the queues; return those that reach none and are mandatory.

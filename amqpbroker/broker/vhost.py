@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from amqpbroker.broker.dead_letter import DeadLetters
 from amqpbroker.broker.names import described
+from amqpbroker.broker.timers import Timers
 from amqpbroker.errors import not_found, precondition_failed, resource_locked
 from amqpbroker.routing.binding import Binding, Destination
 from amqpbroker.routing.registry import PREDECLARED, create_exchange
@@ -25,8 +27,10 @@ if TYPE_CHECKING:
 class VHost:
     """One vhost."""
 
-    def __init__(self, name: str, store: Store | None = None) -> None:
+    def __init__(self, name: str, store: Store | None = None, timers: Timers | None = None) -> None:
         self.name = name
+        self.timers = timers or Timers()
+        self.dead_letters = DeadLetters(self)
         self.store = store
         """Learns of every change of what is durable."""
         self.exchanges: dict[str, Exchange] = {
@@ -173,6 +177,7 @@ class VHost:
             self.store.put_queue(self.name, queue)
         if queue.owner is not None:
             queue.owner.exclusive_queues[queue.name] = queue
+        queue.join(self)
         self.forget_routes()
 
     def delete_queue(self, queue: Queue) -> int:
@@ -182,6 +187,7 @@ class VHost:
         """
         del self.queues[queue.name]
         queue.is_deleted = True
+        queue.stop()
         if self.store is not None and queue.is_durable:
             self.store.delete_queue(queue)
         if queue.owner is not None:

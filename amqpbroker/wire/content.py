@@ -36,8 +36,11 @@ _END: Final = b"\xce"
 _NO_HEADERS: Final[Mapping[str, tuple[str, Any]]] = {}
 
 
-def _keys(headers: Mapping[str, tuple[str, Any]], name: str) -> list[str]:
-    """Return the extra routing keys in header ``name`` (CC, BCC; FEATURES A5.10)."""
+def keys_in(headers: Mapping[str, tuple[str, Any]], name: str) -> list[str]:
+    """Return the extra routing keys in header ``name`` (CC, BCC; FEATURES A5.10).
+
+    Raises :class:`~amqpbroker.errors.SoftError` 406 where such a header is no array.
+    """
     if name not in headers:
         return []
     kind, value = headers[name]
@@ -116,7 +119,7 @@ class Publication:
         Raises :class:`~amqpbroker.errors.SoftError` 406 where such a header is no array.
         """
         headers = self.headers
-        return _keys(headers, "CC") + _keys(headers, "BCC") if headers else ()
+        return keys_in(headers, "CC") + keys_in(headers, "BCC") if headers else ()
 
     def property(self, name: str) -> object | None:
         """Return the property ``name``, None if absent."""

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from amqpbroker.auth.permissions import check_topic, check_user_id
 from amqpbroker.broker.arguments import expiry_error
-from amqpbroker.broker.message import StrippedMessage
+from amqpbroker.broker.message import Message, hide_keys
 from amqpbroker.broker.names import REPLY_TO, REPLY_TO_PREFIX
 from amqpbroker.broker.router import Route, find_queues, find_queues_once, is_stable
 from amqpbroker.errors import access_refused, not_implemented, precondition_failed
 from amqpbroker.routing.types.topic_exchange import TopicExchange
+from amqpbroker.wire.content import keys_in
 from amqpbroker.wire.events import Publish
 
 if TYPE_CHECKING:
@@ -36,10 +37,9 @@ def publish(channel: Channel, event: Publish) -> None:
     exchange = _check(channel, publication)
     seen = _rewritten(channel, publication)
     if not is_stable(channel.vhost, exchange):
-        extra_keys = publication.extra_keys
+        _ = publication.extra_keys  # refused if malformed, whether the exchange looks or not
         for body in bodies:
-            message = StrippedMessage(seen, body, extra_keys)
-            queues = find_queues_once(channel.vhost, exchange, message)
+            queues = find_queues_once(channel.vhost, exchange, Message(seen, body))
             _accept(channel, Route(seen, queues), [body])
         return
     route = Route(seen, find_queues(channel.vhost, exchange, publication), _replies(channel, seen))
@@ -106,13 +106,17 @@ def _check_expiration(expiration: str | None) -> None:
 def _rewritten(channel: Channel, publication: Publication) -> Publication:
     """Return what consumers see: no BCC, and a reply_to that leads back (A5.10, A5.16)."""
     changes: dict[str, Any] = {}
-    if "BCC" in publication.headers:
+    is_blind = "BCC" in publication.headers
+    if is_blind:
         headers = {name: field for name, field in publication.headers.items() if name != "BCC"}
         changes["headers"] = headers
     if publication.properties.get("reply_to") == REPLY_TO:
         assert channel.reply_consumer is not None
         changes["reply_to"] = channel.reply_consumer.queue_name
-    return publication.changed(**changes) if changes else publication
+    if not changes:
+        return publication
+    seen = publication.changed(**changes)
+    return hide_keys(seen, keys_in(publication.headers, "BCC")) if is_blind else seen
 
 
 def _replies(channel: Channel, publication: Publication) -> ReplyConsumer | None:

@@ -47,6 +47,7 @@ def declare(channel: Channel, event: QueueDeclare) -> Awaitable[None] | None:
         name, counts = name, _reply_queue(channel, name)
     elif event.passive:
         queue = channel.vhost.queue(name, channel.session)
+        queue.renew()
         counts = len(queue.ready), len(queue.consumers)
     else:
         queue = _declare(channel, name, event)
@@ -79,6 +80,7 @@ def _declare(channel: Channel, name: str, event: QueueDeclare) -> Queue:
         check_same("durable", where, queue.is_durable, is_durable)
         check_same("auto_delete", where, queue.is_auto_delete, event.auto_delete)
         check_same_arguments(KNOWN[queue.type], where, queue.arguments, event.arguments)
+        queue.renew()
         return queue
     _check_dead_letter_permitted(channel, name, event)
     check_declare(event.arguments, where)
