@@ -42,6 +42,7 @@ class Received:
     """A method with its content, if it has one.
 
     ``is_late``: a basic.return whose message had been confirmed before.
+    ``is_interleaved``: the close of a channel on which delivery tags depend on a race.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Received:
     body_frame_sizes: list[int] = field(default_factory=list)
     body_size: int = 0
     is_late: bool = False
+    is_interleaved: bool = False
 
     @property
     def is_whole(self) -> bool:

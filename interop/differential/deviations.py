@@ -43,6 +43,12 @@ def _is_named_crash(difference: Difference) -> bool:
     )
 
 
+def _is_crash_told_on_channel(difference: Difference) -> bool:
+    left, right = difference.only_oracle, difference.only_subject
+    is_crash = any(each in line for each in _CRASH for line in left)
+    return is_crash and any("channel.close reply_code=4" in each for each in right)
+
+
 def _declares_own_reply_address(difference: Difference) -> bool:
     """The requester asks for its own direct reply-to queue: RabbitMQ's channel calls itself."""
     left, right = difference.only_oracle, difference.only_subject
@@ -94,6 +100,11 @@ DEVIATIONS: Final = (
         "we close with the code that fits (FEATURES A1.9, A1.17)",
         _is_named_crash,
         is_contained=True,
+    ),
+    Deviation(
+        "an error has a name and costs the channel only",
+        "RabbitMQ's channel process crashes (541); we close the channel with the code that fits",
+        _is_crash_told_on_channel,
     ),
     Deviation(
         "a requester may declare its own reply address",

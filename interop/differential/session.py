@@ -90,8 +90,11 @@ class Peer:
             channel.awaited.remove(name)
         if name == "channel.open-ok":
             channel.is_open = True
+        elif name == "confirm.select-ok":
+            channel.is_confirming = True
         elif name in ("channel.close", "channel.close-ok"):
             self.is_bereft |= channel.tag_max > 0
+            received.is_interleaved = channel.is_interleaved
             self.channels[number] = Channel()
         elif name in ("connection.close", "connection.close-ok", "end-of-file"):
             self.is_bereft |= any(each.tag_max for each in self.channels.values())

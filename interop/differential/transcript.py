@@ -130,7 +130,10 @@ class Renderer:
             step.tags.append(received.args["delivery_tag"])
 
     def _reply(self, received: Received) -> str:
-        return self.render(received) + (" AFTER ITS CONFIRM" if received.is_late else "")
+        text = self.render(received)
+        if received.is_interleaved:
+            text = re.sub(r"unknown delivery tag \d+", "unknown delivery tag *", text)
+        return f"{text} AFTER ITS CONFIRM" if received.is_late else text
 
     @staticmethod
     def _confirm(step: ChannelStep, received: Received) -> None:

@@ -71,6 +71,7 @@ CONNECTION_CLOSE = "c0.0 connection.close reply_code=%d reply_text='%s' class_id
             "c0.1 queue.declare-ok queue='$reply0' message_count=0 consumer_count=1",
         ),
         ("c0.0 end-of-file", CONNECTION_CLOSE % (530, "NOT_ALLOWED - too high")),
+        (CONNECTION_CLOSE % (541, "INTERNAL_ERROR"), CLOSE % "invalid arg 'x-queue-type'"),
         (CONNECTION_CLOSE % (541, "INTERNAL_ERROR"), CONNECTION_CLOSE % (501, "FRAME_ERROR - x")),
     ],
 )

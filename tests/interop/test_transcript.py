@@ -87,3 +87,9 @@ def test_only_the_brokers_clock_is_hidden() -> None:
 
 def test_properties_that_do_not_decode_are_shown_as_bytes() -> None:
     assert "8000ff" in render_properties(bytes.fromhex("8000ff"))
+
+
+def test_a_tag_that_depends_on_a_race_is_hidden_in_the_reply_text(bench: Bench) -> None:
+    text = "PRECONDITION_FAILED - unknown delivery tag 2"
+    close = Received("channel.close", {"reply_text": text}, is_interleaved=True)
+    assert "unknown delivery tag *" in bench.lines(close)[0]

@@ -111,7 +111,8 @@ def bad_frame(make: Maker) -> None:
 
 def unknown_method(make: Maker) -> None:
     """Send a method that does not exist, or whose arguments end early or late."""
-    declare = codec.encode_method("queue.declare", {"queue": "a"})[4:].hex()
+    own = {"queue": "differential", "exclusive": True}
+    declare = codec.encode_method("queue.declare", own)[4:].hex()
     class_id, method_id, payload, channel = make.rng.choice(
         [
             (99, 10, "", None),
@@ -128,7 +129,7 @@ def unknown_method(make: Maker) -> None:
             (60, 80, "00" * 10, None),
             (10, 50, "", 0),
             (20, 20, "", None),
-            (85, 10, "ff", None),
+            (85, 10, "fe", None),
         ]
     )
     args = {"class_id": class_id, "method_id": method_id, "payload": payload}

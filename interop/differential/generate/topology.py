@@ -93,7 +93,11 @@ def odd_queue(make: Maker) -> None:
     rng = make.rng
     names = ["", "", "@" + "n" * 200, "@é €", "@a\r\nb", "@\udcff", "amq.rabbitmq.reply-to"]
     fields = {flag: make.chance(0.3) for flag in ("exclusive", "auto_delete", "durable")}
-    make.add(queue_declare(make, rng.choice(names), **fields, nowait=make.chance(0.1)))
+    name = rng.choice(names)
+    if make.chance(0.1):
+        fields["nowait"] = True
+        fields["exclusive"] |= not name  # a name never told can only vanish with its connection
+    make.add(queue_declare(make, name, **fields))
 
 
 def passive(make: Maker) -> None:

@@ -150,11 +150,13 @@ def cancel(make: Maker) -> None:
 
 
 def get(make: Maker) -> None:
-    """Get one or more messages."""
-    ops = []
+    """Get one or more messages, at times from the queue declared last."""
     at = make.holder() if make.chance(0.5) else make.place()
-    for _ in range(make.rng.choice([1, 1, 2, 4])):
-        queue = make.filled_queue() if make.chance(0.97) else ""
+    queues = [make.filled_queue() for _ in range(make.rng.choice([1, 1, 2, 4]))]
+    if make.chance(0.03):
+        queues = [""]
+    ops = []
+    for queue in queues:
         is_no_ack = make.chance(0.35)
         if not is_no_ack:
             make.holders.append(at)
