@@ -23,6 +23,7 @@ from amqpbroker.auth.sasl.mechanism import Peer
 from amqpbroker.auth.tls import client_certificate, server_context
 from amqpbroker.broker.opening import open_broker
 from amqpbroker.broker.session import Session
+from amqpbroker.direct_write import DirectWriter
 from amqpbroker.memory import MemoryReturner, calm_collector
 from amqpbroker.progress import RecoveryProgress
 from amqpbroker.resources import ResourceMonitor
@@ -74,13 +75,35 @@ class ClientConnection:
         self._server = server
         self._blocked: anyio.CancelScope | None = None
         """While reading waits for an alarm to end."""
+        self._direct = DirectWriter(stream)
+        self._is_writing = False
+        """The writer task is sending: nobody may write past it."""
         self._to_write = anyio.Event()
         self._written = anyio.Event()
 
     def _wake(self) -> None:
-        self._to_write.set()
-        if self._blocked is not None and self.session.wire.state is not State.RUNNING:
+        """Have what is piled up written: at once if the socket takes it, else by the writer."""
+        session = self.session
+        wire = session.wire
+        if not self._is_writing and self._direct.is_ready:
+            self._write_at_once()
+            if wire.outgoing or session.is_finished or session.stalled_consumers:
+                self._to_write.set()
+        else:
+            self._to_write.set()
+        if self._blocked is not None and wire.state is not State.RUNNING:
             self._blocked.cancel()
+
+    def _write_at_once(self) -> None:
+        wire = self.session.wire
+        data = wire.data_to_send()
+        if not data:
+            return
+        count = self._direct.write(data)
+        if count < len(data):
+            wire.unsend(data[count:])
+        self.written_at = anyio.current_time()
+        self._written.set()
 
     async def run(self) -> None:
         """Serve the client until it is gone, or until ``scope`` cuts it off.
@@ -96,6 +119,7 @@ class ClientConnection:
                     self._finish()
         finally:
             self._finish()
+            self._direct.close()
 
     def _finish(self) -> None:
         """Give up what the client held."""
@@ -147,16 +171,18 @@ class ClientConnection:
         wire = session.wire
         try:
             while wire.outgoing or not session.is_finished:
-                if not wire.outgoing:
-                    await self._to_write.wait()
-                    self._to_write = anyio.Event()
-                    continue
-                await self._stream.send(wire.data_to_send())
-                self.written_at = anyio.current_time()
-                self._written.set()
+                if wire.outgoing:
+                    self._is_writing = True
+                    await self._stream.send(wire.data_to_send())
+                    self.written_at = anyio.current_time()
+                    self._written.set()
+                    self._is_writing = False
                 if session.stalled_consumers:
                     session.drained()
                     self._server.broker.flush()
+                elif not wire.outgoing and not session.is_finished:
+                    await self._to_write.wait()
+                    self._to_write = anyio.Event()
         except GONE:
             pass
         connection.cancel()

@@ -220,6 +220,11 @@ class Connection:
         self.outgoing_size = 0
         return data
 
+    def unsend(self, data: bytes) -> None:
+        """Queue again, in front, what could not be sent."""
+        self.outgoing.insert(0, data)
+        self.outgoing_size += len(data)
+
     # bytes in
 
     def receive_data(self, data: bytes) -> Yielded:
