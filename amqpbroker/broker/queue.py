@@ -206,12 +206,13 @@ class Queue:
         if start < len(messages):
             first = ready.next_position
             ready.extend(messages[start:])
+            new = range(first, ready.next_position)
             self._deliver()
             if expiry is not None:
                 expiry.watch(first, messages[start:])
                 expiry.drop_due()
             if limits is not None and limits.is_refusing:
-                return self._refuse_excess(limits, size, range(first, ready.next_position))
+                return self._refuse_excess(limits, size, new)
             self._keep_limits()
         return 0
 

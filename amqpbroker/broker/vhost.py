@@ -29,7 +29,7 @@ class VHost:
 
     def __init__(self, name: str, store: Store | None = None, timers: Timers | None = None) -> None:
         self.name = name
-        self.timers = timers or Timers()
+        self.timers = Timers() if timers is None else timers
         self.dead_letters = DeadLetters(self)
         self.store = store
         """Learns of every change of what is durable."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from amqpbroker.auth.permissions import check_topic
 from amqpbroker.broker.message import Message
-from amqpbroker.broker.router import find_queues_once
+from amqpbroker.broker.router import Route, find_queues_once
 from amqpbroker.errors import access_refused
 from amqpbroker.routing.binding import Binding, freeze_arguments
 from amqpbroker.routing.types.topic_exchange import TopicExchange
@@ -91,5 +91,4 @@ def _replay_history(channel: Channel, exchange: Exchange, destination: Destinati
             queues = (vhost.queues[destination.name],)
         else:
             queues = find_queues_once(vhost, vhost.exchanges[destination.name], kept)
-        for queue in queues:
-            queue.publish(kept.publication, [kept.body])
+        Route(kept.publication, queues).publish(None, [kept.body])
