@@ -50,10 +50,13 @@ class Prober:
     def _asker(self, session: Session, name: str) -> Peer:
         owner = session.exclusive.get(name)
         peer = session.peers.get(owner) if owner is not None else None
-        return peer if peer is not None and peer.wire.is_open else self.peer()
+        is_able = peer is not None and peer.wire.is_open and peer.may_be_probed
+        return peer if peer is not None and is_able else self.peer()
 
     def _find_owner(self, session: Session, key: str) -> str:
         for number, peer in session.live_peers():
+            if not peer.may_be_probed:
+                continue
             answer = self._ask([(key, peer)])[key]
             if answer != LOCKED:
                 session.exclusive[key.split(" ", 1)[1]] = number

@@ -49,6 +49,11 @@ class Peer:
         """Return the record of a channel, new if unknown."""
         return self.channels.setdefault(number, Channel())
 
+    @property
+    def may_be_probed(self) -> bool:
+        """Whether channels of the tester's own leave enough to the program's."""
+        return self.wire.tuning.channel_max > PROBE_CHANNEL_MAX
+
     def sync(self, number: int) -> None:
         """Send a channel.flow whose answer proves that all before it was handled."""
         self.channel(number).syncs_sent.append(True)

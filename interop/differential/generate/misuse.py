@@ -272,7 +272,6 @@ def handshake(make: Maker) -> None:
         {"user": "nobody"},
         {"vhost": "no such vhost"},
         {"vhost": ""},
-        {"channel_max": 1},
         {"frame_size_max": 4096},
         {"header": b"AMQP\x00\x00\x09\x00".hex()},
         {"header": b"AMQP\x01\x01\x00\x09".hex()},

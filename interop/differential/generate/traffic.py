@@ -165,16 +165,21 @@ def get(make: Maker) -> None:
 
 
 def settle(make: Maker) -> None:
-    """Settle one or a few deliveries in the ways there are."""
+    """Settle one or a few deliveries in the ways there are.
+
+    Only one at a time under a prefetch for the channel: RabbitMQ's limiter is a process of its
+    own, and what it lets a queue send next races with the next settle.
+    """
     ops = []
-    for _ in range(make.rng.choice([1, 1, 1, 2, 3])):
+    at = make.holder()
+    for _ in range(1 if at in make.global_qos else make.rng.choice([1, 1, 1, 2, 3])):
         method = make.rng.choice(["basic.ack", "basic.ack", "basic.nack", "basic.reject"])
         args: dict[str, Any] = {"method": method, "requeue": make.chance(0.5)}
         args["pick"] = make.rng.randrange(6)
         if method != "basic.reject":
             args["multiple"] = make.chance(0.3)
         ops.append(Op("settle", args))
-    make.add(*ops, at=make.holder())
+    make.add(*ops, at=at)
 
 
 def settle_all(make: Maker) -> None:
