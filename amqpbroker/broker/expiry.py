@@ -74,11 +74,9 @@ class Expiry:
         deadline = self._timers.now() + ttl_ms / 1000
         return [ExpiringMessage(message, deadline) for message in messages]
 
-    def recovered(
-        self, messages: Iterable[Message], now_ms: Callable[[], int] = wall_clock_ms
-    ) -> list[Message]:
+    def recovered(self, messages: Iterable[Message]) -> list[Message]:
         """Return messages from before a restart with their deadlines, which may be past."""
-        now, clock_ms = self._timers.now(), now_ms()
+        now, clock_ms = self._timers.now(), wall_clock_ms()
         marked = []
         for message in messages:
             ttl_ms = time_to_live_ms(message.publication, self.ttl_ms)
