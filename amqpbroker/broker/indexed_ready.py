@@ -128,6 +128,11 @@ class IndexedReady(ReadyMessages):
         self.extend(messages)
         self._redelivered_until = self._head
 
+    def pop_run(self, count_max: int, size_max: int) -> tuple[int, list[Message], bool]:
+        """Take one message: in levels and with gaps, a row of messages is not worth looking for."""
+        position, message, is_redelivered = self.pop()
+        return position, [message], is_redelivered
+
     def pop(self) -> Ready:
         """Take the first message of the highest level that has any.
 

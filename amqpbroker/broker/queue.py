@@ -288,13 +288,7 @@ class Queue:
             return count
         if messages is None:
             messages = [Message(publication, body) for body in run]
-        to_position = position - first_tag
-        channel.lend(
-            [
-                Delivery(tag, self, tag + to_position, message, consumer)
-                for tag, message in enumerate(messages[:count], first_tag)
-            ]
-        )
+        self._lend(consumer, position, first_tag, messages[:count])
         return count
 
     def requeue(self, deliveries: Iterable[Delivery]) -> None:
@@ -327,17 +321,43 @@ class Queue:
             if turn is None:
                 return
             consumer, room = turn
-            channel = consumer.channel
-            session = channel.session
-            for _ in range(min(room, len(ready))):
-                position, message, redelivered = ready.pop()
-                tag = channel.deliver(consumer, message, redelivered)
-                if not consumer.no_ack:
-                    channel.lend([Delivery(tag, self, position, message, consumer)])
-                elif message.run is not None:
-                    self.settle((message,))
+            session = consumer.channel.session
+            left = min(room, len(ready))
+            while left > 0:
+                position, run, is_redelivered = ready.pop_run(left, session.room_size)
+                self._deliver_run(consumer, position, run, is_redelivered)
+                left -= len(run)
                 if session.is_full:
                     break
+
+    def _deliver_run(
+        self, consumer: Consumer, position: int, run: list[Message], is_redelivered: bool
+    ) -> None:
+        """Deliver messages that share a publication, from ``position`` on."""
+        channel = consumer.channel
+        if len(run) == 1:
+            first_tag = channel.deliver(consumer, run[0], is_redelivered)
+        else:
+            publication = run[0].publication
+            size = consumer.encoder.size(publication)
+            bodies = [message.body for message in run]
+            first_tag = channel.deliver_run(consumer, publication, bodies, size)
+        if not consumer.no_ack:
+            self._lend(consumer, position, first_tag, run)
+        elif run[0].run is not None:
+            self.settle(run)
+
+    def _lend(
+        self, consumer: Consumer, position: int, first_tag: int, run: Sequence[Message]
+    ) -> None:
+        """Let messages be on loan to a consumer until it settles them."""
+        to_position = position - first_tag
+        consumer.channel.lend(
+            [
+                Delivery(tag, self, tag + to_position, message, consumer)
+                for tag, message in enumerate(run, first_tag)
+            ]
+        )
 
     def get(self) -> Ready | None:
         """Take the message at the head for basic.get, None if there is none."""

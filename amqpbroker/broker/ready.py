@@ -80,6 +80,27 @@ class ReadyMessages:
         self._head += 1
         return Ready(position, message, position < self._redelivered_until)
 
+    def pop_run(self, count_max: int, size_max: int) -> tuple[int, list[Message], bool]:
+        """Take messages at the head that share a publication and have not been delivered before.
+
+        Returns the position of the first, at most ``count_max`` messages whose bodies take little
+        more than ``size_max`` bytes, and whether they are redelivered: then it is one message.
+        Raises :class:`IndexError` if there is none.
+        """
+        if self._returned or self._head < self._redelivered_until:
+            position, message, is_redelivered = self.pop()
+            return position, [message], is_redelivered
+        messages = self._messages
+        message = messages.popleft()
+        publication = message.publication
+        run = [message]
+        count = min(count_max, size_max // (publication.body_size + 1) + 1)
+        while len(run) < count and messages and messages[0].publication is publication:
+            run.append(messages.popleft())
+        position = self._head
+        self._head += len(run)
+        return position, run, False
+
     def give_back(self, position: int, message: Message) -> None:
         """Put a message back where it was; it will leave as redelivered (FEATURES A6.9)."""
         heappush(self._returned, (position, message))
