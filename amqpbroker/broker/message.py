@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from amqpbroker.wire.content import Publication
+from amqpbroker.wire.content import Publication, keys_in
+from amqpbroker.wire.properties import encode_properties
+from amqpbroker.wire.table import Field
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -53,8 +55,9 @@ class Message:
 
 
 class BlindPublication(Publication):
-    """A publication whose BCC header is gone, but not the keys that it held: a message that is
-    dead-lettered is routed by them once more.
+    """A publication whose BCC header is gone, but not the keys that it held.
+
+    No client may see them, but a message that is dead-lettered is routed by them once more.
     """
 
     __slots__ = ("hidden_keys",)
@@ -80,6 +83,28 @@ def hide_keys(publication: Publication, keys: Sequence[str]) -> BlindPublication
     )
     blind.hidden_keys = keys
     return blind
+
+
+def without_bcc(publication: Publication) -> Publication:
+    """Return a publication as clients may see it.
+
+    Raises :class:`~amqpbroker.errors.SoftError` 406 if the BCC header is no array.
+    """
+    if "BCC" not in publication.headers:
+        return publication
+    keys = keys_in(publication.headers, "BCC")
+    headers = {name: field for name, field in publication.headers.items() if name != "BCC"}
+    return hide_keys(publication.changed(headers=headers), keys)
+
+
+def stored_properties(publication: Publication) -> bytes:
+    """Return the properties as they are stored: with the BCC header."""
+    if not isinstance(publication, BlindPublication):
+        return publication.raw_properties
+    keys = [key.encode("utf-8", "surrogateescape") for key in publication.hidden_keys]
+    bcc = Field("A", tuple(Field("S", key) for key in keys))
+    headers = {**publication.headers, "BCC": bcc}
+    return encode_properties({**publication.properties, "headers": headers})
 
 
 class Delivery:

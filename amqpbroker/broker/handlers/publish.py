@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from amqpbroker.auth.permissions import check_topic, check_user_id
 from amqpbroker.broker.arguments import expiry_error
-from amqpbroker.broker.message import Message, hide_keys
+from amqpbroker.broker.message import Message, without_bcc
 from amqpbroker.broker.names import REPLY_TO, REPLY_TO_PREFIX
 from amqpbroker.broker.router import Route, find_queues, find_queues_once, is_stable
 from amqpbroker.errors import access_refused, not_implemented, precondition_failed
 from amqpbroker.routing.types.topic_exchange import TopicExchange
-from amqpbroker.wire.content import keys_in
 from amqpbroker.wire.events import Publish
 
 if TYPE_CHECKING:
@@ -105,18 +104,10 @@ def _check_expiration(expiration: str | None) -> None:
 
 def _rewritten(channel: Channel, publication: Publication) -> Publication:
     """Return what consumers see: no BCC, and a reply_to that leads back (A5.10, A5.16)."""
-    changes: dict[str, Any] = {}
-    is_blind = "BCC" in publication.headers
-    if is_blind:
-        headers = {name: field for name, field in publication.headers.items() if name != "BCC"}
-        changes["headers"] = headers
     if publication.properties.get("reply_to") == REPLY_TO:
         assert channel.reply_consumer is not None
-        changes["reply_to"] = channel.reply_consumer.queue_name
-    if not changes:
-        return publication
-    seen = publication.changed(**changes)
-    return hide_keys(seen, keys_in(publication.headers, "BCC")) if is_blind else seen
+        publication = publication.changed(reply_to=channel.reply_consumer.queue_name)
+    return without_bcc(publication)
 
 
 def _replies(channel: Channel, publication: Publication) -> ReplyConsumer | None:
