@@ -18,6 +18,7 @@ from amqpbroker.routing.registry import PREDECLARED, create_exchange
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from amqpbroker.broker.consumer import Consumer
     from amqpbroker.broker.queue import Queue
     from amqpbroker.broker.session import Session
     from amqpbroker.broker.store import Store
@@ -185,6 +186,13 @@ class VHost:
 
         Returns the number of ready messages dropped.
         """
+        count, consumers = self.remove_queue(queue)
+        for consumer in consumers:
+            consumer.channel.session.cancelled_by_server(consumer)
+        return count
+
+    def remove_queue(self, queue: Queue) -> tuple[int, list[Consumer]]:
+        """Remove a queue; return the number of ready messages dropped, and whom to tell."""
         del self.queues[queue.name]
         queue.is_deleted = True
         queue.stop()
@@ -194,12 +202,11 @@ class VHost:
             queue.owner.exclusive_queues.pop(queue.name, None)
         self._unbind_destination(Destination("queue", queue.name))
         self.forget_routes()
-        count = queue.purge()
-        for consumer in list(queue.consumers):
+        consumers = list(queue.consumers)
+        for consumer in consumers:
             queue.remove_consumer(consumer)
             del consumer.channel.consumers[consumer.tag]
-            consumer.channel.session.cancelled_by_server(consumer)
-        return count
+        return queue.purge(), consumers
 
     def check_unused(self, queue: Queue, *, if_unused: bool, if_empty: bool) -> None:
         """Hold a conditional delete against the queue.

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable
 
     from amqpbroker.broker.channel import Channel
+    from amqpbroker.broker.consumer import Consumer
 
 
 def declare(channel: Channel, event: QueueDeclare) -> Awaitable[None] | None:
@@ -157,18 +158,26 @@ def purge(channel: Channel, event: QueuePurge) -> None:
 def delete(channel: Channel, event: QueueDelete) -> Awaitable[None] | None:
     """Delete a queue; one that is not there is fine (FEATURES A4.10).
 
+    Consumers are told after the answer: py-amqp raises at a cancel that comes before.
+
     Raises :class:`~amqpbroker.errors.SoftError` 403, 405, or 406 if it is used and must not be.
     """
     name = strip_line_ends(channel.queue_name(event.queue))
     channel.session.check("queue", name, "configure")
     vhost = channel.vhost
     count = 0
+    consumers: list[Consumer] = []
     queue = vhost.queues.get(name)
     if queue is not None:
         vhost.check_access(queue, channel.session)
         vhost.check_unused(queue, if_unused=event.if_unused, if_empty=event.if_empty)
-        count = vhost.delete_queue(queue)
-    return answer(channel, QueueDeleteOk(count), nowait=event.nowait)
+        count, consumers = vhost.remove_queue(queue)
+
+    def notify() -> None:
+        for consumer in consumers:
+            consumer.channel.session.cancelled_by_server(consumer)
+
+    return answer(channel, QueueDeleteOk(count), nowait=event.nowait, then=notify)
 
 
 HANDLERS: Final[dict[type, Any]] = {
