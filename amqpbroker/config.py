@@ -121,6 +121,12 @@ class Config(BaseSettings):
     """Keep everything in memory: nothing survives the process."""
     definitions: FilePath | None = None
     """RabbitMQ definitions JSON, imported at start."""
+    fsync: Literal["always", "interval", "never"] = "always"
+    """When a message counts as stored: on the disk, or sooner (docs/durability.md)."""
+    fsync_interval_s: float = Field(default=0.2, gt=0)
+    segment_size: int = Field(default=16 * 1024 * 1024, ge=64 * 1024, le=1024 * 1024 * 1024)
+    encryption_key_file: Path | None = None
+    """Encrypts messages on the disk (docs/encryption.md)."""
 
     # What connection.tune proposes (FEATURES A1.8)
     heartbeat_s: int = Field(default=60, ge=0, le=65535)

@@ -78,6 +78,8 @@ class Broker:
 
     def flush(self) -> None:
         """End a batch: everybody who got something is woken once."""
+        if self.journal is not None:
+            self.journal.divide()
         while self.touched:
             touched, self.touched = self.touched, []
             for session in touched:

@@ -1,33 +1,38 @@
 """What durable queues write to the shard log, and when it counts as written.
 
 Handlers stage; one task commits. Everything staged between two commits becomes one batch, so what
-one handler stages (a transaction, a transfer) is written as a whole or not at all (DESIGN section
-4, steps 4-7). A message that is settled before its commit began is never written.
+one handler stages (a transaction, a dead letter) is written as a whole or not at all (DESIGN
+section 4, steps 4-7). A message that is settled before its commit began is never written.
 
-Alive messages are counted per segment and queue, because a segment without any can be deleted.
-That must not bring anything back: segment S may go only when nothing in it is alive **and** every
-older segment that its settles speak of is gone, or the settled messages there would rise again. So
-a single old message would keep all later segments; therefore a segment with few alive messages is
-compacted: they are staged once more, and when that is committed the segment is dead.
+When much is staged it is divided into several batches, but only between two batches of the broker
+(``divide``), never in the middle of what a handler does.
+
+**A full disk** holds the commit up: it is tried again until there is space, and publishers are
+told to wait. **A log that fails** otherwise ends it: nothing is confirmed any more, whoever waits
+is told so, and publishers wait for good. Consumers get what there is in either case.
+
+What may be deleted, and what is written once more to that end: see ``segments``.
 """
 
 from __future__ import annotations
 
 import logging
-from contextlib import suppress
+from collections import deque
+from itertools import groupby
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 import anyio
 
 from amqpbroker.broker.message import Message
-from amqpbroker.broker.runs import Run, Segment, rewritten_runs
-from amqpbroker.storage.catalog import CatalogError
-from amqpbroker.storage.log import AppendRejected, LogError
+from amqpbroker.broker.runs import Run, rewritten_runs
+from amqpbroker.broker.segments import Segment, Segments
+from amqpbroker.storage.catalog import CatalogError, ChangeRefused
+from amqpbroker.storage.log import AppendRejected, LogError, LogUnavailable
 from amqpbroker.storage.memory import wall_clock_ms
 from amqpbroker.storage.shard_record import encode_enqueue, encode_settle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
 
     from amqpbroker.broker.confirms import Confirms
     from amqpbroker.broker.queue import Queue
@@ -37,8 +42,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("amqpbroker.journal")
 
-THIN_RATIO: Final = 0.25
-"""A segment with no more than this share of its messages alive is compacted."""
+BATCH_SIZE: Final = 4 << 20
+"""Bytes of bodies after which the next batch begins."""
 COMPACTION_INTERVAL_MS: Final = 1000
 """Between two segments: bounds what compaction writes."""
 RETRY_DELAY_S: Final = 1.0
@@ -53,26 +58,45 @@ def _no_messages(_queue_ids: Iterable[int]) -> Iterable[tuple[int, Message]]:
 
 
 class _Batch:
-    """What one commit writes."""
+    """What one commit writes, and what is true when it has."""
 
-    __slots__ = (
-        "definitions",
-        "enqueued_size",
-        "number",
-        "runs",
-        "settled_runs",
-        "settles",
-        "waiting",
-    )
+    __slots__ = ("definitions", "left", "number", "runs", "settles", "size", "waiting")
 
     def __init__(self, number: int) -> None:
         self.number = number
         self.runs: list[Run] = []
-        self.enqueued_size = 0
+        self.size = 0
+        """Bytes of bodies."""
         self.settles: dict[int, list[int]] = {}
-        self.settled_runs: set[Run] = set()
+        """Queue id → sequences, of which a record is written."""
+        self.left: dict[int, dict[Run | Segment, int]] = {}
+        """Queue id → where messages are alive no more → how many."""
         self.waiting: dict[Confirms, None] = {}
-        self.definitions: list[Ticket] = []
+        self.definitions: dict[Queue, Ticket] = {}
+        """What the catalog must have stored before."""
+
+    def __bool__(self) -> bool:
+        return bool(self.runs or self.settles or self.left or self.waiting)
+
+    def leave(self, queue_id: int, messages: Iterable[Message]) -> list[int]:
+        """Count messages as gone; return the sequences that the log knows, or will know."""
+        sequences = []
+        left = self.left.setdefault(queue_id, {})
+        for message in messages:
+            run = message.run
+            if run is None:
+                continue
+            place: Run | Segment = run.segment or run
+            if run.messages is not None:
+                run.settle_staged(queue_id, message.sequence)
+                if run.rewrites is None:
+                    continue
+                place = run.rewrites
+            sequences.append(message.sequence)
+            left[place] = left.get(place, 0) + 1
+        if not left:
+            del self.left[queue_id]
+        return sequences
 
     def records(self) -> list[bytes]:
         records = [
@@ -98,27 +122,32 @@ class Journal:
         flush: Callable[[], None],
         on_short: Callable[[bool], None],
         now_ms: Callable[[], int] = wall_clock_ms,
+        sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
     ) -> None:
         self._log = log
         self._writer = writer
         self._flush = flush
         """Ends a batch of the broker: what a commit has set free is sent."""
         self._now_ms = now_ms
+        self._sleep = sleep
         self._on_short = on_short
-        """Told when the disk is full, and when it no longer is."""
+        """Told when nothing can be written, and when that is over."""
         self._next_sequence = next_sequence
-        self.segments = list(segments)
+        self.segments = Segments(segments)
+        self._batch_size = min(BATCH_SIZE, log.batch_size_max // 2)
+        self._full: deque[_Batch] = deque()
+        """What is staged in batches that take no more."""
         self._open = _Batch(1)
         self._work = anyio.Event()
         self._committed = anyio.Event()
         self._committed_number = 0
-        self._has_dead_segment = False
+        self._may_have_dead = True
         self._compacted_at_ms = 0
         self.messages_of: MessagesOf = _no_messages
         """Finds all messages, ready and unsettled, of queues with the given ids."""
         self._is_closing = False
-        self.is_failed = False
-        """The log can no longer be written; nothing is confirmed any more."""
+        self.failure: str | None = None
+        """Why the log can no longer be written; nothing is confirmed any more."""
         self.is_blocked = False
         """The disk is full: publishers must wait, what is staged is tried again."""
 
@@ -128,8 +157,8 @@ class Journal:
         self, publication: Publication, bodies: Sequence[bytes], queues: Sequence[Queue]
     ) -> list[Message]:
         """Stage messages for durable queues; return them."""
-        ids = tuple(queue.id for queue in queues)
-        run = Run(self._next_sequence, ids, self._now_ms())
+        batch = self._open
+        run = Run(self._next_sequence, tuple([queue.id for queue in queues]), self._now_ms())
         self._next_sequence += len(bodies)
         messages = [
             Message(publication, body, run, sequence)
@@ -137,61 +166,38 @@ class Journal:
         ]
         run.messages = messages
         run.alive = dict.fromkeys(run.queue_ids, len(messages))
-        self._open.runs.append(run)
+        batch.runs.append(run)
         for queue in queues:
             if queue.definition is not None:
-                self._require(queue)
-        self._open.enqueued_size += publication.body_size * len(bodies)
+                # No message before the queue it is in: recovery would drop it.
+                batch.definitions[queue] = queue.definition
+        batch.size += publication.body_size * len(bodies)
         self._work.set()
         return messages
-
-    def _require(self, queue: Queue) -> None:
-        """Commit no message before the queue it is in: recovery would drop it."""
-        definition = queue.definition
-        if definition is None or definition.is_done:
-            queue.definition = None
-        else:
-            self._open.definitions.append(definition)
 
     def settle(self, queue: Queue, messages: Iterable[Message]) -> None:
         """Stage that messages have left a durable queue for good."""
         queue_id = queue.id
         batch = self._open
-        sequences = batch.settles.setdefault(queue_id, [])
-        for run, sequence in self._leave(queue_id, messages):
-            sequences.append(sequence)
-            batch.settled_runs.add(run)
+        sequences = batch.leave(queue_id, messages)
         if sequences:
+            batch.settles.setdefault(queue_id, []).extend(sequences)
             self._work.set()
-        else:
-            del batch.settles[queue_id]
 
     def abandon(self, queue: Queue, messages: Iterable[Message]) -> None:
         """Forget the messages of a queue that is deleted: its id says that they are gone."""
-        for _ in self._leave(queue.id, messages):
-            pass
-        if self._has_dead_segment:
+        batch = self._open
+        if batch.leave(queue.id, messages):
+            if queue.definition is not None:
+                # The deletion: before it is stored, a crash brings queue and messages back.
+                batch.definitions[queue] = queue.definition
             self._work.set()
 
-    def _leave(self, queue_id: int, messages: Iterable[Message]) -> Iterator[tuple[Run, int]]:
-        """Count messages as gone; yield those whose record is written, or being written."""
-        for message in messages:
-            run = message.run
-            if run is None:
-                continue
-            if run.messages is not None:
-                run.settle_staged(queue_id, message.sequence)
-                if run.rewrites:
-                    yield run, message.sequence
-                continue
-            segment = run.segment
-            if segment is None:
-                run.alive[queue_id] -= 1
-            else:
-                segment.count(queue_id, -1)
-                if not segment.alive_count:
-                    self._has_dead_segment = True
-            yield run, message.sequence
+    def divide(self) -> None:
+        """Let another batch begin if the open one is full; not in the middle of a handler."""
+        if self._open.size >= self._batch_size:
+            self._full.append(self._open)
+            self._open = _Batch(self._open.number + 1)
 
     # waiting
 
@@ -205,9 +211,15 @@ class Journal:
         self._open.waiting[confirms] = None
 
     async def wait(self, ticket: int) -> None:
-        """Return when the commit ``ticket`` is done."""
+        """Return when the commit ``ticket`` is done.
+
+        Raises :class:`~amqpbroker.storage.log.LogUnavailable` if it will not be: what it carries
+        is perhaps in the log, and perhaps not.
+        """
         self._work.set()
         while self._committed_number < ticket:
+            if self.failure is not None:
+                raise LogUnavailable(self.failure)
             await self._committed.wait()
 
     # committing
@@ -219,111 +231,169 @@ class Journal:
             self._work = anyio.Event()
             with anyio.CancelScope(shield=True):
                 await self.commit()
+            if self._full or self._open:
+                self._work.set()
 
     async def commit(self) -> None:
-        """Write everything that is staged, then delete what is dead."""
-        batch, self._open = self._open, _Batch(self._open.number + 1)
+        """Write the oldest batch, then delete what is dead."""
+        batch = self._next_batch()
         records = batch.records()
         for run in batch.runs:
             run.messages = None
-        for definition in batch.definitions:
-            with suppress(CatalogError):
-                await definition.wait()
+        if not await self._are_defined(batch):
+            return
         if records:
             offset = await self._append(records)
             if offset is None:
                 return
-            self._account(batch, offset)
+            self._account_written(batch, offset)
+        self._account_left(batch)
         self._committed_number = batch.number
-        self._committed.set()
-        self._committed = anyio.Event()
+        self._wake_waiting()
         for confirms in batch.waiting:
             confirms.committed(batch.number)
         self._flush()
-        if self._has_dead_segment:
+        if self._may_have_dead:
             await self._reclaim()
         self._compact()
 
+    def _next_batch(self) -> _Batch:
+        if self._full:
+            return self._full.popleft()
+        batch, self._open = self._open, _Batch(self._open.number + 1)
+        return batch
+
+    def _wake_waiting(self) -> None:
+        self._committed.set()
+        self._committed = anyio.Event()
+
+    async def _are_defined(self, batch: _Batch) -> bool:
+        """Wait until the queues of a batch are in the catalog (or those deleted no more)."""
+        for queue, definition in batch.definitions.items():
+            try:
+                await definition.wait()
+            except ChangeRefused as error:
+                logger.error("queue '%s' will not survive a restart: %s", queue.name, error)
+            except CatalogError as error:
+                self._fail(error)
+                return False
+            if queue.definition is definition:
+                queue.definition = None
+        return True
+
     async def _append(self, records: list[bytes]) -> int | None:
-        while not self.is_failed and not self._is_closing:
+        """Return the offset of a batch, None if it cannot be written."""
+        while self.failure is None:
             try:
                 offset = await self._writer.append(records)
             except AppendRejected as error:
-                if not self.is_blocked:
-                    logger.error("cannot write, publishers wait: %s", error)
-                self.is_blocked = True
-                self._on_short(True)
-                await anyio.sleep(RETRY_DELAY_S)
+                if self._is_closing or sum(map(len, records)) > self._log.batch_size_max:
+                    self._fail(error)
+                    break
+                self._block(error)
+                await self._sleep(RETRY_DELAY_S)
             except LogError as error:
-                logger.critical("the log failed, nothing is confirmed any more: %s", error)
-                self.is_failed = True
-                self._on_short(True)
+                self._fail(error)
             else:
                 if self.is_blocked:
+                    self.is_blocked = False
+                    logger.warning("the log can be written again")
                     self._on_short(False)
-                self.is_blocked = False
                 return offset
         return None
 
-    def _account(self, batch: _Batch, offset: int) -> None:
+    def _block(self, error: AppendRejected) -> None:
+        if not self.is_blocked:
+            logger.error("cannot write, publishers wait: %s", error)
+            self.is_blocked = True
+            self._on_short(True)
+
+    def _fail(self, error: Exception) -> None:
+        """Confirm nothing any more, and let nobody wait for it."""
+        if self.failure is None:
+            logger.critical("the log failed, nothing is confirmed any more: %s", error)
+            self.failure = str(error)
+            self._on_short(True)
+        self._wake_waiting()
+
+    # what is alive
+
+    def _account_written(self, batch: _Batch, offset: int) -> None:
         """Attribute what a batch holds to the segment that it lies in."""
         first = self._log.segments()[-1].first
-        if not self.segments or self.segments[-1].first != first:
-            self.segments.append(Segment(first))
-        segment = self.segments[-1]
+        segment = self.segments.active(first)
+        if segment.first == offset:
+            self._may_have_dead = True  # the one before is written to no more
         for run in batch.runs:
             run.segment = segment
             run.offset = offset
-            segment.enqueued_count += sum(run.alive.values())
-            segment.references |= run.rewrites
+            old = run.rewrites
             for queue_id, count in run.alive.items():
+                segment.enqueued_count += count
                 segment.count(queue_id, count)
-        segment.references.update(
-            run.segment for run in batch.settled_runs if run.segment not in (None, segment)
-        )
-        if len(self.segments) > 1:
-            self._has_dead_segment = True
+                if old is not None:
+                    old.count(queue_id, -count)
+            if old is not None:
+                old.is_moving = False
+                segment.references.add(old)
+                self._may_have_dead = True
+        for queue_id in batch.settles:
+            segment.references.update(map(_segment_of, batch.left[queue_id]))
+        segment.references.discard(segment)
+
+    def _account_left(self, batch: _Batch) -> None:
+        """Count what is alive no more, now that a crash would not bring it back."""
+        for queue_id, left in batch.left.items():
+            for item, count in left.items():
+                place = _segment_of(item)
+                place.count(queue_id, -count)
+                if not place.alive_count:
+                    self._may_have_dead = True
 
     async def _reclaim(self) -> None:
-        """Delete segments that hold nothing alive and hide nothing that could rise again."""
-        self._has_dead_segment = False
-        active = self.segments[-1:]
-        kept: list[Segment] = []
-        gone: set[Segment] = set()
-        for segment in self.segments:
-            segment.references -= gone
-            if segment.alive_count or segment.references or segment in active:
-                kept.append(segment)
-            else:
-                gone.add(segment)
-        if not gone:
-            return
-        starts = {segment.first for segment in gone}
-        for extent in self._log.segments():
-            if extent.first in starts:
-                await self._log.drop(extent.first, extent.last + 1)
-        self.segments = kept
+        """Delete the segments that are dead, as many at a time as lie side by side."""
+        self._may_have_dead = False
+        gone = {segment.first: segment for segment in self.segments.dead()}
+        for is_gone, row in groupby(self._log.segments(), lambda item: item.first in gone):
+            if is_gone:
+                extents = list(row)
+                try:
+                    await self._log.drop(extents[0].first, extents[-1].last + 1)
+                except LogError as error:
+                    logger.warning("cannot delete old segments, trying again later: %s", error)
+                    self._may_have_dead = True
+                    return
+                self.segments.remove({gone[item.first] for item in extents})
 
     def _compact(self) -> None:
-        """Stage the survivors of one thin segment again, now and then."""
+        """Stage what is alive in one segment once more, now and then."""
         now = self._now_ms()
-        if now - self._compacted_at_ms < COMPACTION_INTERVAL_MS:
+        if self._is_closing or now - self._compacted_at_ms < COMPACTION_INTERVAL_MS:
             return
         self._compacted_at_ms = now
-        for segment in self.segments[:-1]:
-            if 0 < segment.alive_count <= segment.enqueued_count * THIN_RATIO:
-                break
-        else:
-            return
-        for run in rewritten_runs(segment, self.messages_of(segment.alive)):
-            self._open.runs.append(run)
-            self._work.set()
+        for segment in self.segments.to_compact():
+            runs = list(rewritten_runs(segment, self.messages_of(segment.alive)))
+            if runs:  # else all that is left is on loan from a queue that was deleted
+                segment.is_moving = True
+                self._open.runs += runs
+                self._work.set()
+                return
+
+    # the end
 
     def give_up(self) -> None:
-        """Try no more to write to a full disk: the broker is about to stop."""
-        self._is_closing = self.is_blocked
+        """Wait no more for a full disk: the broker is about to stop."""
+        self._is_closing = True
 
     async def close(self) -> None:
         """Write what is staged, as far as possible; ``run`` has ended."""
-        if not self.is_failed and (self._open.runs or self._open.settles):
+        self._is_closing = True
+        while self.failure is None and (self._full or self._open):
             await self.commit()
+
+
+def _segment_of(place: Run | Segment) -> Segment:
+    """Return where records lie, now that all earlier batches are written."""
+    segment = place if isinstance(place, Segment) else place.segment
+    assert segment is not None
+    return segment

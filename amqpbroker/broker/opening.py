@@ -15,7 +15,8 @@ from __future__ import annotations
 import logging
 import os
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Final
 
 import anyio
 
@@ -27,7 +28,12 @@ from amqpbroker.broker.store import Store, binding_of, load_users, unpack
 from amqpbroker.broker.vhost import VHost
 from amqpbroker.routing.registry import create_exchange
 from amqpbroker.storage.catalog import Catalog, CatalogError
+from amqpbroker.storage.catalog.database import SqliteDatabase
+from amqpbroker.storage.catalog.patience import PatientDatabase
 from amqpbroker.storage.disk import DirectoryDisk
+from amqpbroker.storage.encryption import Keyring
+from amqpbroker.storage.log import LogMissing
+from amqpbroker.storage.options import LogOptions
 from amqpbroker.storage.segment_log import SegmentLog
 
 if TYPE_CHECKING:
@@ -39,8 +45,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("amqpbroker.opening")
 
-CATALOG_NAME = "catalog.sqlite"
-SHARD_NAME = "shard-0"
+CATALOG_NAME: Final = "catalog.sqlite"
+SHARD_NAME: Final = "shard-0"
+BATCH_SIZE_MAX: Final = 1 << 30
+"""Bytes: a transaction is one batch, whatever its size. The journal aims at far smaller ones."""
 
 
 @asynccontextmanager
@@ -57,41 +65,88 @@ async def open_broker(
         broker.add_defaults()
         yield broker
         return
+    options = log_options(config)
     config.data_dir.mkdir(parents=True, exist_ok=True)
-    async with await Catalog.open(config.data_dir / CATALOG_NAME) as catalog:
+    database = PatientDatabase(await SqliteDatabase.open(config.data_dir / CATALOG_NAME))
+    async with await Catalog.open_database(database) as catalog:
         snapshot = await catalog.load()
-        log = await _open_log(config.data_dir / SHARD_NAME, is_new=not snapshot.vhosts)
+        is_new = not snapshot.vhosts and not snapshot.users
+        log = await _open_log(config.data_dir / SHARD_NAME, options, is_new=is_new)
         try:
             broker, journal = await _build(config, catalog, snapshot, log, on_progress)
             del snapshot
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(catalog.run)
-                tasks.start_soon(journal.run)
-                try:
-                    yield broker
-                finally:
-                    journal.give_up()
-                    tasks.cancel_scope.cancel()
-            with anyio.CancelScope(shield=True):
-                await journal.close()
+            database.on_short = partial(broker.alarms.set, "disk", "catalog")
+            async with _running(catalog, database, journal):
+                yield broker
         finally:
             with anyio.CancelScope(shield=True):
                 await log.close()
 
 
-async def _open_log(path: Path, *, is_new: bool) -> SegmentLog:
+@asynccontextmanager
+async def _running(
+    catalog: Catalog, database: PatientDatabase, journal: Journal
+) -> AsyncIterator[None]:
+    """Commit what is staged, in the background; at the end all of it.
+
+    The journal waits for definitions, so the catalog runs until the journal is closed.
+    """
+    async with anyio.create_task_group() as definitions:
+        definitions.start_soon(_run_shielded, catalog)
+        database.is_patient = True
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(journal.run)
+                try:
+                    yield
+                finally:
+                    database.is_patient = False
+                    journal.give_up()
+                    tasks.cancel_scope.cancel()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await journal.close()
+                await catalog.close()
+
+
+async def _run_shielded(catalog: Catalog) -> None:
+    """Commit definitions until the catalog is closed, whatever is cancelled meanwhile."""
+    with anyio.CancelScope(shield=True):
+        await catalog.run()
+
+
+def log_options(config: Config) -> LogOptions:
+    """Return how the log is to be written and read.
+
+    Raises :class:`~amqpbroker.storage.log.LogUnavailable`: the key file cannot be used.
+    """
+    keyring = None
+    if config.encryption_key_file is not None:
+        keyring = Keyring.load(config.encryption_key_file)
+    return LogOptions(
+        segment_size=config.segment_size,
+        batch_size_max=BATCH_SIZE_MAX,
+        fsync=config.fsync,
+        fsync_interval_s=config.fsync_interval_s,
+        keyring=keyring,
+    )
+
+
+async def _open_log(path: Path, options: LogOptions, *, is_new: bool) -> SegmentLog:
     disk = DirectoryDisk(path)
-    if is_new and not os.path.isdir(path):  # noqa: ASYNC240 - nothing else runs yet
+    if is_new:
         disk.create_directory()
-        return await SegmentLog.create(disk)
-    log = await SegmentLog.open(disk)
-    if is_new and (await log.extent()).last > 0:
-        await log.close()
-        raise CatalogError(
-            f"{path} holds messages, but {path.parent / CATALOG_NAME} is new and knows no queues: "
-            "put the catalog back, or move the log away to start empty"
+    elif not os.path.isdir(path):  # noqa: ASYNC240 - nothing else runs yet
+        raise LogMissing(
+            f"{path} is missing, with all messages, but {path.parent / CATALOG_NAME} is there: "
+            "put it back (is the disk mounted?), or move both away to start empty"
         )
-    return log
+    try:
+        return await SegmentLog.open(disk, options)
+    except LogMissing:
+        if not is_new:
+            raise
+    return await SegmentLog.create(disk, options)
 
 
 async def _build(
@@ -105,6 +160,12 @@ async def _build(
     broker = Broker(config, store)
     store.queues = queues = _restore(broker, snapshot)
     recovered = await recover(log, queues, on_progress)
+    is_new = not snapshot.vhosts and not snapshot.users
+    if is_new and recovered.next_sequence > 1:
+        raise CatalogError(
+            f"{config.data_dir / SHARD_NAME} holds messages, but {config.data_dir / CATALOG_NAME} "
+            "is new and knows no queues: put the catalog back, or move the log away to start empty"
+        )
     extent = await log.extent()
     writer = await log.fence(
         after=extent.last, epoch=recovered.last_epoch + 1, owner=f"pid {os.getpid()}"
@@ -115,13 +176,13 @@ async def _build(
         next_sequence=recovered.next_sequence,
         segments=recovered.segments,
         flush=broker.flush,
-        on_short=lambda is_short: broker.alarms.set("disk", "log", is_short),
+        on_short=partial(broker.alarms.set, "disk", "log"),
     )
     journal.messages_of = broker.messages_of
     broker.journal = journal
     for queue in queues.values():
         queue.journal = journal
-    if not snapshot.vhosts:
+    if is_new:
         broker.add_defaults()
     if recovered.message_count:
         logger.info("recovered %d messages in %d queues", recovered.message_count, len(queues))

@@ -11,7 +11,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from amqpbroker.broker.message import Message
-from amqpbroker.broker.runs import Run, Segment
+from amqpbroker.broker.runs import Run
+from amqpbroker.broker.segments import Segment
 from amqpbroker.storage.log import Corrupt
 from amqpbroker.storage.shard_record import BadRecord, EnqueueRecord, decode
 from amqpbroker.wire.content import Publication

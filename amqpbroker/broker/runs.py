@@ -1,4 +1,4 @@
-"""What the journal knows of the log: segments, and the runs of messages that lie in them.
+"""Rows of messages on their way into the log.
 
 A :class:`Run` is a row of messages of one publish batch. It is *staged* (``messages`` is there),
 then *being written*, then has a segment.
@@ -14,36 +14,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from amqpbroker.broker.message import Message
-
-
-class Segment:
-    """A segment of the log as the journal sees it."""
-
-    __slots__ = ("alive", "alive_count", "enqueued_count", "first", "references")
-
-    def __init__(self, first: int) -> None:
-        self.first = first
-        self.alive: dict[int, int] = {}
-        """Queue id → messages in it whose record lies here."""
-        self.alive_count = 0
-        """All of them."""
-        self.enqueued_count = 0
-        """Those that were ever written here."""
-        self.references: set[Segment] = set()
-        """Older segments that settles (or rewritten messages) in this one speak of."""
-
-    def count(self, queue_id: int, difference: int) -> None:
-        """Count messages that came alive here, or (negative) left their queue."""
-        self.alive_count += difference
-        left = self.alive.get(queue_id, 0) + difference
-        if left:
-            self.alive[queue_id] = left
-        else:
-            self.alive.pop(queue_id, None)
+    from amqpbroker.broker.segments import Segment
 
 
 class Run:
-    """Messages of one publication with consecutive sequence numbers, staged together."""
+    """Messages of one publication with consecutive sequence numbers, staged together.
+
+    Those that compaction writes once more keep their numbers, and some may be missing.
+    """
 
     __slots__ = (
         "alive",
@@ -65,11 +43,11 @@ class Run:
         self.messages: list[Message] | None = None
         """Until the commit begins; None from then on."""
         self.alive: dict[int, int] = {}
-        """Queue id → messages that are alive, while this is staged or being written."""
+        """Queue id → messages that are to be written, while this is staged or being written."""
         self.gone: dict[int, set[int]] | None = None
         """Queue id → sequences that were settled while staged."""
-        self.rewrites: frozenset[Segment] = frozenset()
-        """The segment whose survivors these are; empty for messages that are new."""
+        self.rewrites: Segment | None = None
+        """The segment whose survivors these are; None for messages that are new."""
         self.segment: Segment | None = None
         self.offset = -1
 
@@ -145,12 +123,10 @@ def rewritten_runs(segment: Segment, found: Iterable[tuple[int, Message]]) -> It
     for old, group in groups.items():
         sequences = sorted(group.messages)
         run = Run(old.first, tuple(sorted(group.alive)), old.timestamp_ms)
-        run.rewrites = frozenset((segment,))
+        run.rewrites = segment
         run.messages = [group.messages[sequence] for sequence in sequences]
         run.gone = {number: set(sequences) - alive for number, alive in group.alive.items()}
         run.alive = {number: len(alive) for number, alive in group.alive.items()}
         for message in group.objects:
             message.run = run
-        for number, alive in group.alive.items():
-            segment.count(number, -len(alive))
         yield run

@@ -112,7 +112,7 @@ class Store:
     def delete_queue(self, queue: Queue) -> None:
         """Delete a queue and its bindings."""
         self.queues.pop(queue.id, None)
-        self._ticket = self.catalog.delete_queue(queue.id)
+        self._ticket = queue.definition = self.catalog.delete_queue(queue.id)
 
     def put_binding(self, vhost: str, binding: Binding) -> None:
         """Store a binding between durable ends."""

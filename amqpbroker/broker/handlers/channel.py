@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 from amqpbroker.broker.channel import Channel
 from amqpbroker.broker.confirms import Confirms
 from amqpbroker.broker.transaction import Transaction
-from amqpbroker.errors import not_implemented, precondition_failed
+from amqpbroker.errors import internal_error, not_implemented, precondition_failed
+from amqpbroker.storage.log import LogError
 from amqpbroker.wire.methods import (
     AccessRequest,
     AccessRequestOk,
@@ -95,7 +96,8 @@ def _transaction(channel: Channel) -> Transaction:
 def tx_commit(channel: Channel, _event: TxCommit) -> Awaitable[None] | None:
     """Apply the transaction; all of it reaches the disk in one batch, or nothing (A7.4).
 
-    Raises :class:`~amqpbroker.errors.SoftError` 406 if there is none.
+    Raises :class:`~amqpbroker.errors.AmqpError`: 406 if there is none, 541 if it cannot be written;
+    then it is unknown whether it has been.
     """
     is_kept = _transaction(channel).commit()
     if is_kept:
@@ -107,8 +109,12 @@ def tx_commit(channel: Channel, _event: TxCommit) -> Awaitable[None] | None:
 async def _committed(channel: Channel) -> None:
     journal = channel.session.broker.journal
     assert journal is not None
+    ticket = journal.ticket
     channel.session.broker.flush()
-    await journal.wait(journal.ticket)
+    try:
+        await journal.wait(ticket)
+    except LogError as error:
+        raise internal_error(f"not stored: {error}") from error
     if channel.session.channels.get(channel.number) is channel:
         channel.session.send(channel.number, TxCommitOk())
 
