@@ -118,8 +118,8 @@ def test_recover_puts_everything_back(client: MemoryClient, tag: str) -> None:
 
 def test_deleting_the_queue_keeps_the_counts_of_the_channel(client: MemoryClient, tag: str) -> None:
     client.send_command(commands.Queue.Delete(queue="q"))
-    assert client.read(commands.Basic.Cancel).consumer_tag == tag
     client.read(commands.Queue.DeleteOk)
+    assert client.read(commands.Basic.Cancel).consumer_tag == tag
     channel = client.channel()
     assert not channel.consumers
     assert channel.unsettled_count == 4
