@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from amqpbroker.broker.message import Message
+from amqpbroker.broker.message import Message, without_bcc
 from amqpbroker.broker.runs import Run
 from amqpbroker.broker.segments import Segment
 from amqpbroker.storage.log import Corrupt
@@ -109,12 +109,14 @@ class Replay:
             last, publication = self._last_publication
             if last[3:7] == record[3:7]:
                 return publication
-        publication = Publication(
-            record.exchange.decode("utf-8", "surrogateescape"),
-            record.routing_key.decode("utf-8", "surrogateescape"),
-            raw_properties=record.raw_properties,
-            properties=decode_properties(record.raw_properties),
-            body_size=record.body_size,
+        publication = without_bcc(
+            Publication(
+                record.exchange.decode("utf-8", "surrogateescape"),
+                record.routing_key.decode("utf-8", "surrogateescape"),
+                raw_properties=record.raw_properties,
+                properties=decode_properties(record.raw_properties),
+                body_size=record.body_size,
+            )
         )
         self._last_publication = record, publication
         return publication

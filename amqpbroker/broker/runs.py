@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from amqpbroker.broker.message import stored_properties
 from amqpbroker.storage.shard_record import EnqueueRecord, ranges_of
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def _record(messages: Sequence[Message], ids: tuple[int, ...], timestamp_ms: int
         ids,
         publication.exchange.encode("utf-8", "surrogateescape"),
         publication.routing_key.encode("utf-8", "surrogateescape"),
-        publication.raw_properties,
+        stored_properties(publication),
         publication.body_size,
         b"".join([message.body for message in messages]),
         timestamp_ms,

@@ -403,6 +403,27 @@ async def test_priorities_are_there_after_a_restart() -> None:
     assert client.get_all("q") == [b"9", b"1", b"0"]
 
 
+async def test_blind_copies_are_known_after_a_restart() -> None:
+    durable = await running()
+    client = durable.connect()
+    client.declare("grave", durable=True)
+    to_bcc = {"x-dead-letter-exchange": ("S", "")}
+    client.declare("q", {**to_bcc, "x-max-priority": ("I", 1)}, durable=True)
+    client.bind("q", "amq.direct", "key")
+    header = properties(delivery_mode=2, headers={"BCC": ("A", [("S", "grave")])})
+    client.publish("key", b"x", exchange="amq.direct", header=header)
+    await durable.commit()
+    await durable.start()
+    client = durable.connect()
+    held = client.get("q", no_ack=False)
+    assert held is not None
+    assert "BCC" not in held.headers
+    client.reject(held.tag, requeue=False)
+    letter = client.get("grave")
+    assert letter is not None
+    assert letter.headers["x-death"][0]["routing-keys"] == ["key"]
+
+
 async def test_messages_with_deadlines_survive_compaction() -> None:
     durable = await running()
     client = durable.connect()
