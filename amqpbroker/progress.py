@@ -6,6 +6,7 @@ line every few seconds says how far it is.
 
 from __future__ import annotations
 
+import atexit
 import logging
 import sys
 import time
@@ -59,6 +60,7 @@ class RecoveryProgress:
             self._bar = Progress(console=Console(stderr=True), transient=True)
             self._task = self._bar.add_task("recovering messages", total=total)
             self._bar.start()
+            atexit.register(self._bar.stop)  # should recovery fail, the terminal is whole again
         assert self._task is not None
         self._bar.update(self._task, completed=done)
         if is_over:

@@ -65,5 +65,8 @@ class ResourceMonitor:
         """Measure, and turn the alarms on or off."""
         self._alarms.set("memory", "monitor", self._measure_memory() > self._memory_limit)
         if self._data_dir is not None:
-            is_short = self._measure_disk(self._data_dir) < self._disk_free_limit
+            try:
+                is_short = self._measure_disk(self._data_dir) < self._disk_free_limit
+            except OSError:
+                is_short = True  # it is gone: nothing can be written there
             self._alarms.set("disk", "monitor", is_short)

@@ -137,12 +137,12 @@ def _decode_enqueue(data: bytes) -> EnqueueRecord:
     pos = _ENQUEUE.size + 4 * queue_count
     queue_ids = struct.unpack_from(f">{queue_count}I", data, _ENQUEUE.size)
     exchange = data[pos + 1 : pos + 1 + data[pos]]
-    pos += 1 + len(exchange)
+    pos += 1 + data[pos]
     routing_key = data[pos + 1 : pos + 1 + data[pos]]
-    pos += 1 + len(routing_key)
+    pos += 1 + data[pos]
     raw = data[pos : pos + raw_size]
     bodies = data[pos + raw_size :]
-    if len(bodies) != count * body_size or len(raw) != raw_size:
+    if pos + raw_size + count * body_size != len(data):
         raise IndexError
     return EnqueueRecord(
         first,

@@ -1,0 +1,68 @@
+"""Memory goes back once many connections have gone; the collector keeps calm."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from amqpbroker import memory
+from amqpbroker.memory import CONNECTION_COUNT, GC_THRESHOLDS, MemoryReturner, calm_collector
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def _collector() -> Iterator[None]:
+    """Have the collector afterwards as it was before."""
+    thresholds = gc.get_threshold()
+    yield
+    gc.set_threshold(*thresholds)
+    gc.unfreeze()
+
+
+def returned(*counts: int) -> list[bool]:
+    """Return for each number of connections whether memory was given back at it."""
+    calls: list[None] = []
+    returner = MemoryReturner(lambda: calls.append(None))
+    outcome = []
+    for count in counts:
+        before = len(calls)
+        returner.check(count)
+        outcome.append(len(calls) > before)
+    return outcome
+
+
+def test_many_connections_less_are_worth_it() -> None:
+    assert returned(CONNECTION_COUNT, 1, 0) == [False, False, True]
+
+
+def test_it_is_done_once() -> None:
+    assert returned(CONNECTION_COUNT, 0, 0, CONNECTION_COUNT, 0) == [
+        False,
+        True,
+        False,
+        False,
+        True,
+    ]
+
+
+def test_it_counts_from_the_most_there_were() -> None:
+    count = CONNECTION_COUNT
+    assert returned(2 * count, 2 * count - 1, count + 1, count) == [False, False, False, True]
+
+
+def test_giving_back_works_or_does_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    memory.give_back()
+    monkeypatch.setattr(sys, "platform", "darwin")
+    memory.give_back()
+
+
+@pytest.mark.usefixtures("_collector")
+def test_the_collector_spares_what_is_here_and_looks_seldom() -> None:
+    calm_collector()
+    assert gc.get_freeze_count() > 1000
+    assert gc.get_threshold() == GC_THRESHOLDS
