@@ -177,7 +177,7 @@ class Queue:
                 self.ready.extend([Message(publication, body) for body in bodies[start:]])
             else:
                 self.ready.extend(messages[start:])
-            self.pump()
+            self._deliver()
         return 0
 
     def _publish_checked(
