@@ -90,7 +90,7 @@ def consume(make: Maker) -> None:
         return
     args: dict[str, Any] = {"queue": queue, "no_ack": make.chance(0.35)}
     args.update(exclusive=make.chance(0.1), nowait=make.chance(0.1), no_local=make.chance(0.1))
-    args["consumer_tag"] = _tag(make)
+    args["consumer_tag"] = _tag(make, is_named=bool(make.consumers.get(queue)))
     if make.chance(0.15):
         args["arguments"] = [_consume_argument(make)]
     if not args["no_ack"]:
@@ -113,8 +113,12 @@ def _consuming_place(make: Maker, queue: str) -> tuple[int, int]:
     return connection, channel
 
 
-def _tag(make: Maker) -> str:
-    if make.chance(0.2):
+def _tag(make: Maker, *, is_named: bool = False) -> str:
+    """Return a consumer tag; a queue's second consumer gets a name of ours.
+
+    RabbitMQ requeues a channel's deliveries consumer by consumer in the order of their tags.
+    """
+    if make.chance(0.2) and not is_named:
         return ""
     if make.tag_count and make.chance(0.03):
         return f"t{make.tag_count}"
