@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from amqpbroker.broker.settings import DROP_HEAD
+from amqpbroker.broker.dead_letter import MAXLEN
+from amqpbroker.broker.settings import DROP_HEAD, REJECT_PUBLISH_DLX
 
 if TYPE_CHECKING:
     from amqpbroker.broker.indexed_ready import IndexedReady
@@ -21,14 +22,15 @@ UNLIMITED: Final = 1 << 62
 class Limits:
     """The limits of one queue, and what to do about them."""
 
-    __slots__ = ("_max_length", "_max_size", "is_refusing", "overflow")
+    __slots__ = ("_max_length", "_max_size", "is_refusing", "refusal_reason")
 
     def __init__(self, settings: QueueSettings) -> None:
         self._max_length = UNLIMITED if settings.max_length is None else settings.max_length
         self._max_size = UNLIMITED if settings.max_size is None else settings.max_size
-        self.overflow = settings.overflow
         self.is_refusing = settings.overflow != DROP_HEAD
         """Whether new messages are refused; if not, the head makes room for them."""
+        self.refusal_reason = MAXLEN if settings.overflow == REJECT_PUBLISH_DLX else None
+        """What a refused message dies of; None if it is only refused."""
 
     @classmethod
     def of(cls, settings: QueueSettings) -> Limits | None:

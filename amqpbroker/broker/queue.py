@@ -10,7 +10,7 @@ What a queue can do beyond that is done by objects that an ordinary queue does n
 
 from __future__ import annotations
 
-import logging
+from functools import partial
 from typing import TYPE_CHECKING
 
 from amqpbroker.broker.arguments import queue_type
@@ -21,9 +21,8 @@ from amqpbroker.broker.indexed_ready import IndexedReady
 from amqpbroker.broker.lease import Lease
 from amqpbroker.broker.limits import Limits
 from amqpbroker.broker.message import Delivery, Message
-from amqpbroker.broker.names import described
 from amqpbroker.broker.ready import ReadyMessages
-from amqpbroker.broker.settings import ORDINARY, REJECT_PUBLISH_DLX, QueueSettings
+from amqpbroker.broker.settings import ORDINARY, QueueSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -36,8 +35,6 @@ if TYPE_CHECKING:
     from amqpbroker.storage.catalog import Ticket
     from amqpbroker.wire.content import Publication
     from amqpbroker.wire.table import Table
-
-logger = logging.getLogger("amqpbroker.queue")
 
 
 class Queue:
@@ -128,7 +125,9 @@ class Queue:
             self.lease.stop()
             self.lease = None
         if settings.expires_ms is not None:
-            self.lease = Lease(vhost.timers, self.consumers, settings.expires_ms, self._end)
+            self.lease = Lease(
+                vhost.timers, self.consumers, settings.expires_ms, partial(vhost.expire_queue, self)
+            )
         self.is_ordinary = self.limits is None and self.expiry is None
         self._keep_limits()
 
@@ -137,15 +136,9 @@ class Queue:
         if self.expiry is None:
             assert self.vhost is not None
             ready = self.ready = IndexedReady.of(self.ready, self.settings.max_priority)
-            self.expiry = Expiry(ready, self.vhost.timers, self._drop_expired)
+            self.expiry = Expiry(ready, self.vhost.timers, partial(self._discard, EXPIRED))
             self.is_ordinary = False
         return self.expiry
-
-    def _end(self) -> None:
-        """Nobody has used this queue for long enough."""
-        assert self.vhost is not None
-        logger.info("%s: not used, deleted", described("queue", self.name, self.vhost.name))
-        self.vhost.delete_queue(self)
 
     def stop(self) -> None:
         """Let go of what waits for a time: the queue is deleted."""
@@ -198,7 +191,7 @@ class Queue:
             messages = expiry.marked(publication, messages)
         size = publication.body_size
         if limits is not None and limits.is_refusing and not limits.has_room(ready, size):
-            self._refuse(messages)
+            self._discard(limits.refusal_reason, messages)
             return len(messages)
         start = 0
         if not ready:
@@ -225,14 +218,8 @@ class Queue:
             return 0
         taken = [ready.remove(position) for position in new[-excess:]]
         refused = [message for message in taken if message is not None]
-        self._refuse(refused)
+        self._discard(limits.refusal_reason, refused)
         return len(refused)
-
-    def _refuse(self, messages: Sequence[Message]) -> None:
-        """Let messages go that do not fit in; their publisher is told."""
-        if self.settings.overflow == REJECT_PUBLISH_DLX:
-            self.dead_letter(MAXLEN, messages)
-        self.settle(messages)
 
     def _keep_limits(self) -> None:
         """Make room at the head if that is what is to be done."""
@@ -241,11 +228,12 @@ class Queue:
             assert isinstance(self.ready, IndexedReady)
             dropped = limits.drop_head(self.ready)
             if dropped:
-                self.dead_letter(MAXLEN, dropped)
-                self.settle(dropped)
+                self._discard(MAXLEN, dropped)
 
-    def _drop_expired(self, messages: list[Message]) -> None:
-        self.dead_letter(EXPIRED, messages)
+    def _discard(self, reason: str | None, messages: Sequence[Message]) -> None:
+        """Let messages go that nobody has consumed: as dead letters if there is a reason."""
+        if reason is not None:
+            self.dead_letter(reason, messages)
         self.settle(messages)
 
     def dead_letter(self, reason: str, messages: Sequence[Message]) -> None:

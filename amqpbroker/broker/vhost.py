@@ -6,6 +6,7 @@ what a route depends on replaces ``epoch`` (see ``router``).
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from amqpbroker.broker.dead_letter import DeadLetters
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from amqpbroker.broker.session import Session
     from amqpbroker.broker.store import Store
     from amqpbroker.routing.exchange import Exchange
+
+logger = logging.getLogger("amqpbroker.vhost")
 
 
 class VHost:
@@ -207,6 +210,11 @@ class VHost:
             queue.remove_consumer(consumer)
             del consumer.channel.consumers[consumer.tag]
         return queue.purge(), consumers
+
+    def expire_queue(self, queue: Queue) -> None:
+        """Remove a queue that nobody has used for long enough (FEATURES A9.3)."""
+        logger.info("%s: not used, deleted", described("queue", queue.name, self.name))
+        self.delete_queue(queue)
 
     def check_unused(self, queue: Queue, *, if_unused: bool, if_empty: bool) -> None:
         """Hold a conditional delete against the queue.
