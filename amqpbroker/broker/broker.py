@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from amqpbroker.auth.users import ALL, UserStore
 from amqpbroker.broker.alarms import Alarms
-from amqpbroker.broker.timers import Timers
+from amqpbroker.broker.timers import SYSTEM_CLOCK, Clock, Timers
 from amqpbroker.broker.vhost import VHost
 
 if TYPE_CHECKING:
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 class Broker:
     """One broker; any number may live in a process."""
 
-    def __init__(self, config: Config, store: Store | None = None) -> None:
+    def __init__(
+        self, config: Config, store: Store | None = None, clock: Clock = SYSTEM_CLOCK
+    ) -> None:
         self.config = config
         self.store = store
         """Where durable definitions go; None if everything is in memory."""
@@ -33,7 +35,7 @@ class Broker:
         self.sessions: set[Session] = set()
         self.touched: list[Session] = []
         """Sessions with something to write since the last flush."""
-        self.timers = Timers(self.flush)
+        self.timers = Timers(self.flush, *clock)
         self.reply_consumers: dict[str, ReplyConsumer] = {}
         self.journal: Journal | None = None
         """The log of durable queues; None if everything is in memory."""

@@ -15,7 +15,6 @@ from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, Final
 
 from amqpbroker.broker.message import Message
-from amqpbroker.storage.memory import wall_clock_ms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -76,7 +75,7 @@ class Expiry:
 
     def recovered(self, messages: Iterable[Message]) -> list[Message]:
         """Return messages from before a restart with their deadlines, which may be past."""
-        now, clock_ms = self._timers.now(), wall_clock_ms()
+        now, clock_ms = self._timers.now(), self._timers.wall_ms()
         marked = []
         for message in messages:
             ttl_ms = time_to_live_ms(message.publication, self.ttl_ms)

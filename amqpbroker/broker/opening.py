@@ -16,7 +16,7 @@ import logging
 import os
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import anyio
 
@@ -25,6 +25,7 @@ from amqpbroker.broker.journal import Journal
 from amqpbroker.broker.queue import Queue
 from amqpbroker.broker.recovery import recover
 from amqpbroker.broker.store import Store, binding_of, load_users, unpack
+from amqpbroker.broker.timers import SYSTEM_CLOCK, Clock
 from amqpbroker.broker.vhost import VHost
 from amqpbroker.routing.registry import create_exchange
 from amqpbroker.storage.catalog import Catalog, CatalogError
@@ -38,10 +39,12 @@ from amqpbroker.storage.segment_log import SegmentLog
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
-    from pathlib import Path
 
     from amqpbroker.config import Config
+    from amqpbroker.storage.catalog.database import Database
     from amqpbroker.storage.catalog.rows import Snapshot
+    from amqpbroker.storage.disk import Disk
+    from amqpbroker.storage.executor import Executor
 
 logger = logging.getLogger("amqpbroker.opening")
 
@@ -49,6 +52,19 @@ CATALOG_NAME: Final = "catalog.sqlite"
 SHARD_NAME: Final = "shard-0"
 BATCH_SIZE_MAX: Final = 1 << 30
 """Bytes: a transaction is one batch, whatever its size. The journal aims at far smaller ones."""
+
+
+class Ground(NamedTuple):
+    """What a broker stands on: disks and clocks, real ones or those of a simulation."""
+
+    database: Database
+    """Of the catalog."""
+    disk: Disk
+    """Of the log."""
+    options: LogOptions
+    clock: Clock = SYSTEM_CLOCK
+    executor: Executor | None = None
+    """Where the log's blocking work runs; None: a thread."""
 
 
 @asynccontextmanager
@@ -67,13 +83,28 @@ async def open_broker(
         return
     options = log_options(config)
     config.data_dir.mkdir(parents=True, exist_ok=True)
-    database = PatientDatabase(await SqliteDatabase.open(config.data_dir / CATALOG_NAME))
+    database = await SqliteDatabase.open(config.data_dir / CATALOG_NAME)
+    ground = Ground(database, DirectoryDisk(config.data_dir / SHARD_NAME), options)
+    async with open_on(ground, config, on_progress) as broker:
+        yield broker
+
+
+@asynccontextmanager
+async def open_on(
+    ground: Ground,
+    config: Config,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> AsyncIterator[Broker]:
+    """Open the broker that stands on ``ground``, which is closed with it; see `open_broker`."""
+    database = PatientDatabase(ground.database)
     async with await Catalog.open_database(database) as catalog:
         snapshot = await catalog.load()
         is_new = not snapshot.vhosts and not snapshot.users
-        log = await _open_log(config.data_dir / SHARD_NAME, options, is_new=is_new)
+        log = await _open_log(ground, is_new=is_new)
         try:
-            broker, journal = await _build(config, catalog, snapshot, log, on_progress)
+            broker, journal = await _build(
+                config, catalog, snapshot, log, on_progress, clock=ground.clock
+            )
             del snapshot
             database.on_short = partial(broker.alarms.set, "disk", "catalog")
             async with _running(catalog, database, journal):
@@ -132,21 +163,21 @@ def log_options(config: Config) -> LogOptions:
     )
 
 
-async def _open_log(path: Path, options: LogOptions, *, is_new: bool) -> SegmentLog:
-    disk = DirectoryDisk(path)
+async def _open_log(ground: Ground, *, is_new: bool) -> SegmentLog:
+    disk, options, executor = ground.disk, ground.options, ground.executor
     if is_new:
         disk.create_directory()
-    elif not os.path.isdir(path):  # noqa: ASYNC240 - nothing else runs yet
+    elif not disk.exists():
         raise LogMissing(
-            f"{path} is missing, with all messages, but {path.parent / CATALOG_NAME} is there: "
-            "put it back (is the disk mounted?), or move both away to start empty"
+            f"{disk.path_of('')} is missing, with all messages, but {CATALOG_NAME} beside it is "
+            "there: put it back (is the disk mounted?), or move both away to start empty"
         )
     try:
-        return await SegmentLog.open(disk, options)
+        return await SegmentLog.open(disk, options, executor=executor)
     except LogMissing:
         if not is_new:
             raise
-    return await SegmentLog.create(disk, options)
+    return await SegmentLog.create(disk, options, executor=executor)
 
 
 async def _build(
@@ -155,9 +186,11 @@ async def _build(
     snapshot: Snapshot,
     log: SegmentLog,
     on_progress: Callable[[int, int], None],
+    *,
+    clock: Clock = SYSTEM_CLOCK,
 ) -> tuple[Broker, Journal]:
     store = Store(catalog)
-    broker = Broker(config, store)
+    broker = Broker(config, store, clock)
     store.queues = queues = _restore(broker, snapshot)
     recovered = await recover(log, queues, on_progress)
     is_new = not snapshot.vhosts and not snapshot.users
@@ -177,6 +210,7 @@ async def _build(
         segments=recovered.segments,
         flush=broker.flush,
         on_short=partial(broker.alarms.set, "disk", "log"),
+        now_ms=clock.wall_ms,
     )
     journal.messages_of = broker.messages_of
     broker.journal = journal

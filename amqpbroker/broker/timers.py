@@ -11,9 +11,11 @@ import logging
 import time
 from heapq import heapify, heappop, heappush
 from itertools import count
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import anyio
+
+from amqpbroker.storage.memory import wall_clock_ms
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,6 +24,16 @@ logger = logging.getLogger("amqpbroker.timers")
 
 CANCELLED_COUNT_MIN: Final = 64
 """Cancelled timers that are left in the heap whatever its size."""
+
+
+class Clock(NamedTuple):
+    """What a broker sees of time: seconds that only ever grow, and Unix time in ms."""
+
+    now: Callable[[], float] = time.monotonic
+    wall_ms: Callable[[], int] = wall_clock_ms
+
+
+SYSTEM_CLOCK: Final = Clock()
 
 
 class Timer:
@@ -48,9 +60,12 @@ class Timers:
         self,
         flush: Callable[[], None] = lambda: None,
         now: Callable[[], float] = time.monotonic,
+        wall_ms: Callable[[], int] = wall_clock_ms,
     ) -> None:
         self.now = now
-        """The clock: seconds that only ever grow."""
+        """See :class:`Clock`; deadlines are of this one."""
+        self.wall_ms = wall_ms
+        """For what must outlive the process."""
         self._flush = flush
         self._heap: list[tuple[float, int, Timer]] = []
         self._serial = count()

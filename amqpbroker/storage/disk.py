@@ -69,6 +69,14 @@ class Disk(Protocol):
         """Return the full path, for messages."""
         ...
 
+    def exists(self) -> bool:
+        """Return whether the directory is there."""
+        ...
+
+    def create_directory(self) -> None:
+        """Make the directory itself, durably; nothing where it exists."""
+        ...
+
     def names(self) -> Sequence[str]:
         """Return the names of the files, sorted."""
         ...
@@ -116,6 +124,17 @@ class DirectoryDisk:
     def path_of(self, name: str) -> str:
         """See `Disk.path_of`."""
         return str(self._path / name)
+
+    def exists(self) -> bool:
+        """See `Disk.exists`."""
+        return self._path.is_dir()
+
+    def create_directory(self) -> None:
+        """See `Disk.create_directory`."""
+        missing = [path for path in (self._path, *self._path.parents) if not path.exists()]
+        self._path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for path in missing:
+            DirectoryDisk(path.parent).sync_names()
 
     def names(self) -> Sequence[str]:
         """See `Disk.names`."""
@@ -166,13 +185,6 @@ class DirectoryDisk:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
-
-    def create_directory(self) -> None:
-        """Make the directory itself, durably; nothing where it exists."""
-        missing = [path for path in (self._path, *self._path.parents) if not path.exists()]
-        self._path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for path in missing:
-            DirectoryDisk(path.parent).sync_names()
 
 
 class DirectoryFile:

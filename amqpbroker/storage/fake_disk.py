@@ -115,6 +115,15 @@ class FakeDisk:
         """See `Disk.path_of`."""
         return f"{self._name}/{name}"
 
+    def exists(self) -> bool:
+        """See `Disk.exists`: it is there, empty, from the start."""
+        self.must_be_on()
+        return True
+
+    def create_directory(self) -> None:
+        """See `Disk.create_directory`."""
+        self.must_be_on()
+
     def names(self) -> Sequence[str]:
         """See `Disk.names`."""
         self.must_be_on()

@@ -12,6 +12,7 @@ import anyio
 from anyio.lowlevel import checkpoint
 
 from amqpbroker.broker.opening import _build
+from amqpbroker.broker.timers import Clock
 from amqpbroker.config import Config
 from amqpbroker.storage.catalog import CatalogError, rows, tables
 from amqpbroker.storage.catalog.changes import Changes
@@ -24,7 +25,7 @@ from amqpbroker.storage.shard_record import EnqueueRecord, SettleRecord, decode
 from tests.amqp_bytes import command_frame, properties
 from tests.broker.client import MemoryClient
 from tests.broker.client import connect as connect_client
-from tests.broker.clock import Clock
+from tests.broker.clock import Clock as SetClock
 from tests.storage.backends import SMALL
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ class DurableBroker:
     def __init__(self, log: SegmentedLog | None = None) -> None:
         self.log: SegmentedLog = log or MemoryLog()
         self.catalog = InstantCatalog()
-        self.clock = Clock()
+        self.clock = SetClock()
         self.slept: list[float] = []
         self.journal: Journal
 
@@ -113,9 +114,13 @@ class DurableBroker:
         log = cast("SegmentLog", self.log)
         snapshot = self.catalog.snapshot()
         self.broker, self.journal = await _build(
-            config, catalog, snapshot, log, lambda done, total: None
+            config,
+            catalog,
+            snapshot,
+            log,
+            lambda done, total: None,
+            clock=Clock(wall_ms=lambda: int(self.clock.now * 1000)),
         )
-        self.journal._now_ms = lambda: int(self.clock.now * 1000)
         self.journal._sleep = self._sleep
 
     async def _sleep(self, delay_s: float) -> None:

@@ -9,7 +9,6 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from amqpbroker.broker import expiry
 from amqpbroker.broker.expiry import EXPIRED_COUNT_MAX, ExpiringMessage, Expiry, time_to_live_ms
 from amqpbroker.broker.indexed_ready import IndexedReady
 from amqpbroker.broker.message import Message
@@ -95,10 +94,8 @@ def test_a_copy_shares_the_place_in_the_log(bench: Bench) -> None:
     assert (copy.run, copy.sequence, copy.body) == (run, 9, b"x")
 
 
-def test_a_deadline_counts_from_before_the_restart(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(expiry, "wall_clock_ms", lambda: 12_000)
+def test_a_deadline_counts_from_before_the_restart(bench: Bench) -> None:
+    bench.timers.wall_ms = lambda: 12_000
     bench.clock.now = 100
     bench.expiry.ttl_ms = 4000
     messages = [
@@ -116,10 +113,8 @@ def test_a_deadline_counts_from_before_the_restart(
     assert bench.expired == recovered[:2]
 
 
-def test_a_clock_that_was_set_back_makes_no_message_live_longer(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(expiry, "wall_clock_ms", lambda: 5_000)
+def test_a_clock_that_was_set_back_makes_no_message_live_longer(bench: Bench) -> None:
+    bench.timers.wall_ms = lambda: 5_000
     message = Message(publication(1), b"x", Run(1, (1,), timestamp_ms=10_000), 1)
     (recovered,) = bench.expiry.recovered([message])
     assert isinstance(recovered, ExpiringMessage)

@@ -10,7 +10,6 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from pamqp import commands
 
-from amqpbroker.broker import expiry
 from amqpbroker.broker.indexed_ready import IndexedReady
 from amqpbroker.broker.ready import ReadyMessages
 from amqpbroker.broker.settings import QueueSettings
@@ -350,7 +349,7 @@ async def test_what_a_full_queue_drops_is_gone_after_a_restart() -> None:
     assert bodies(client, "grave") == [b"1"]
 
 
-async def test_deadlines_go_on_over_a_restart(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_deadlines_go_on_over_a_restart() -> None:
     durable = await running()
     client = await durable_queues(durable, {"x-message-ttl": ("I", 10_000)})
     client.publish("q", b"old", header=PERSISTENT)
@@ -358,7 +357,7 @@ async def test_deadlines_go_on_over_a_restart(monkeypatch: pytest.MonkeyPatch) -
     client.publish("q", b"new", header=PERSISTENT)
     client.publish("q", b"short", header=properties(delivery_mode=2, expiration="3000"))
     await durable.commit()
-    monkeypatch.setattr(expiry, "wall_clock_ms", lambda: 8_000)
+    durable.clock.now = 8
     await durable.start()
     client = durable.connect()
     broker = durable.broker
@@ -382,6 +381,7 @@ async def test_an_expiration_makes_an_ordinary_queue_expire_after_a_restart() ->
     client.declare("q", durable=True)
     client.publish("q", b"x", header=properties(delivery_mode=2, expiration="1000"))
     await durable.commit()
+    durable.clock.now = 2
     await durable.start()
     assert bodies(durable.connect(), "q") == [b"x"]
     durable.broker.timers.fire()
