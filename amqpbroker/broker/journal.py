@@ -240,7 +240,7 @@ class Journal:
         records = batch.records()
         for run in batch.runs:
             run.messages = None
-        if not await self._are_defined(batch):
+        if self.failure is not None or not await self._are_defined(batch):
             return
         if records:
             offset = await self._append(records)

@@ -345,6 +345,22 @@ async def test_after_a_failure_a_transaction_ends_in_541(fault: Fault) -> None:
         assert (close.reply_text or "").startswith("INTERNAL_ERROR - not stored: injected")
 
 
+@pytest.mark.parametrize("fault", FAILURES)
+async def test_after_a_failure_what_needs_no_record_is_not_confirmed_either(fault: Fault) -> None:
+    durable = await running(FaultyLog({0: fault}))
+    client, consumer = confirming(with_queue(durable)), durable.connect()
+    publish(client, "q", b"1")
+    ticket = durable.journal.ticket
+    await durable.commit()
+    client.get_all("q")
+    consumer.consume("q", no_ack=True)
+    publish(client, "q", b"2")
+    await durable.commit()
+    assert acked(client) == []
+    with pytest.raises(LogUnavailable):
+        await durable.journal.wait(ticket)
+
+
 async def test_what_landed_although_it_timed_out_is_there_after_a_restart() -> None:
     durable = await running(FaultyLog({0: Fault.TIMEOUT_LANDED, 1: Fault.TIMEOUT_LOST}))
     client = with_queue(durable)
