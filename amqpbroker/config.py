@@ -134,7 +134,7 @@ class Config(BaseSettings):
     frame_max: int = Field(default=131_072, ge=FRAME_SIZE_MIN, le=2**31 - 1)
 
     # Limits
-    message_size_max: int = Field(default=16 * 1024 * 1024, ge=1, le=MESSAGE_SIZE_LIMIT)
+    message_size_max: int = Field(default=128 * 1024 * 1024, ge=1, le=MESSAGE_SIZE_LIMIT)
     memory_limit_ratio: float = Field(default=0.6, gt=0, le=1)
     """Share of the machine's memory above which publishers wait (FEATURES A17.1)."""
     disk_free_limit: int = Field(default=50_000_000, ge=0)

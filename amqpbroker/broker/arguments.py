@@ -14,7 +14,7 @@ from amqpbroker.errors import precondition_failed
 from amqpbroker.wire.table import KIND_NAMES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from amqpbroker.errors import SoftError
     from amqpbroker.wire.table import Field, Table
@@ -145,29 +145,26 @@ _DECLARE: Final[dict[str, Check]] = {
     "x-delivery-limit": _check_integer,
 }
 _CHECK_TYPE: Final = _one_of((b"classic", b"quorum", b"stream"), "\"unsupported queue type '{}'\"")
-_COMMON: Final = ("x-max-length-bytes", "x-queue-type", "x-queue-leader-locator")
-KNOWN: Final[dict[str, frozenset[str]]] = {
-    "classic": frozenset(
-        {
-            *("x-expires", "x-message-ttl", "x-dead-letter-exchange", "x-dead-letter-routing-key"),
-            *("x-max-length", "x-max-length-bytes", "x-max-priority", "x-overflow"),
-            *("x-queue-mode", "x-queue-version", "x-single-active-consumer", "x-queue-type"),
-            "x-queue-master-locator",
-        }
+KNOWN: Final[dict[str, tuple[str, ...]]] = {
+    "classic": (
+        *("x-expires", "x-message-ttl", "x-dead-letter-exchange", "x-dead-letter-routing-key"),
+        *("x-max-length", "x-max-length-bytes", "x-max-priority", "x-overflow"),
+        *("x-queue-mode", "x-queue-version", "x-single-active-consumer", "x-queue-type"),
+        "x-queue-master-locator",
     ),
-    "quorum": frozenset(
-        {
-            *("x-dead-letter-exchange", "x-dead-letter-routing-key", "x-dead-letter-strategy"),
-            *("x-expires", "x-max-length", "x-max-in-memory-length", "x-max-in-memory-bytes"),
-            *("x-overflow", "x-single-active-consumer", "x-quorum-initial-group-size"),
-            *("x-delivery-limit", "x-message-ttl", *_COMMON),
-        }
+    "quorum": (
+        *("x-dead-letter-exchange", "x-dead-letter-routing-key", "x-dead-letter-strategy"),
+        *("x-expires", "x-max-length", "x-max-length-bytes", "x-max-in-memory-length"),
+        *("x-max-in-memory-bytes", "x-overflow", "x-single-active-consumer", "x-queue-type"),
+        *("x-quorum-initial-group-size", "x-delivery-limit", "x-message-ttl"),
+        "x-queue-leader-locator",
     ),
-    "stream": frozenset(
-        {"x-max-age", "x-stream-max-segment-size-bytes", "x-initial-cluster-size", *_COMMON}
+    "stream": (
+        *("x-max-length-bytes", "x-queue-type", "x-max-age", "x-stream-max-segment-size-bytes"),
+        *("x-initial-cluster-size", "x-queue-leader-locator"),
     ),
 }
-"""Queue type → the arguments that it knows and compares."""
+"""Queue type → the arguments that it knows and compares, in RabbitMQ's order."""
 _KNOWN_TO_ANY: Final = frozenset().union(*KNOWN.values())
 _CONSUME: Final[dict[str, Check]] = {
     "x-priority": _check_integer,
@@ -186,7 +183,7 @@ def _refuse(name: str, where: str, wrong: str) -> SoftError:
 def queue_type(table: Table) -> str:
     """Return the queue type that arguments ask for."""
     field = table.get("x-queue-type")
-    return DEFAULT_QUEUE_TYPE if field is None else _text(field.value)
+    return DEFAULT_QUEUE_TYPE if field is None or field.kind != "S" else _text(field.value)
 
 
 def check_declare(table: Table, where: str) -> None:
@@ -202,6 +199,32 @@ def check_declare(table: Table, where: str) -> None:
         if name in _KNOWN_TO_ANY and name not in known:
             text = f"invalid arg '{name}' for {where} of queue type rabbit_{kind}_queue"
             raise precondition_failed(text)
+
+
+def check_server_named(table: Table) -> None:
+    """Only classic queues can be named by the server (FEATURES A4.3).
+
+    Raises :class:`~amqpbroker.errors.SoftError` 406.
+    """
+    kind = queue_type(table)
+    if kind in ("quorum", "stream"):
+        raise precondition_failed(
+            f"Cannot declare a server-named queue for type rabbit_{kind}_queue"
+        )
+
+
+def check_replicated(
+    where: str, *, is_auto_delete: bool, is_exclusive: bool, is_durable: bool
+) -> None:
+    """Check the properties of a quorum queue or stream (FEATURES A8.8).
+
+    Raises :class:`~amqpbroker.errors.SoftError` 406.
+    """
+    wrong = {"auto-delete": is_auto_delete, "exclusive-owner": is_exclusive}
+    wrong["non-durable"] = not is_durable
+    for name, is_wrong in wrong.items():
+        if is_wrong:
+            raise precondition_failed(f"invalid property '{name}' for {where}")
 
 
 def check_consume(table: Table, where: str) -> None:
@@ -239,7 +262,7 @@ def check_same(name: str, where: str, current: object, received: object) -> None
 
 
 def check_same_arguments(
-    names: frozenset[str],
+    names: Iterable[str],
     where: str,
     current: Mapping[str, tuple[str, Any]],
     received: Mapping[str, tuple[str, Any]],
@@ -248,7 +271,7 @@ def check_same_arguments(
 
     Raises :class:`~amqpbroker.errors.SoftError` 406.
     """
-    for name in sorted(names):
+    for name in names:
         old, new = current.get(name), received.get(name)
         if old is not None and new is not None:
             if _class(old) != _class(new) or old[1] != new[1]:
@@ -270,6 +293,8 @@ def _is_default_type(name: str, field: tuple[str, Any] | None) -> bool:
 def _plain(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
+    if value is None:
+        return "undefined"
     return _text(value) if isinstance(value, bytes) else str(value)
 
 

@@ -63,6 +63,10 @@ class Method:
     """(field name, wire type) in order."""
 
 
+_ON_BAD_NAME: Final = dict.fromkeys(
+    (60 << 16 | method_id for method_id in (40, 50, 60, 71)), "surrogateescape"
+)
+"""Publish, return, deliver and get-ok: routing keys of messages may be any bytes."""
 METHODS: Final[dict[int, type[Method]]] = {}
 """``class_id << 16 | method_id`` → class."""
 
@@ -127,7 +131,8 @@ def decode_method(payload: bytes) -> Method:
 
     Raises :class:`~amqpbroker.errors.HardError`: 503 for a method that does not exist (FEATURES
     A1.17), 501 for arguments that end early or go on after the last field (RabbitMQ's text), 502
-    for a malformed table. The error names the method.
+    for a malformed table; the error names the method. 501 for a name that is not UTF-8: only a
+    published message may have one (seen on RabbitMQ; T3), since definitions go out as JSON.
     """
     if len(payload) < 4:
         raise syntax_error("method frame too short")
@@ -137,6 +142,8 @@ def decode_method(payload: bytes) -> Method:
     except HardError as error:
         error.failing = (index >> 16, index & 0xFFFF)
         raise
+    except UnicodeDecodeError:
+        raise frame_error("Malformed UTF-8 in shortstr") from None
 
 
 def _decode_arguments(index: int, payload: bytes) -> Method:
@@ -144,7 +151,7 @@ def _decode_arguments(index: int, payload: bytes) -> Method:
     if cls is None:
         raise command_invalid(f"unknown method {index >> 16}.{index & 0xFFFF}")
     try:
-        values, pos = _decode_values(cls.wire_types, payload, 4)
+        values, pos = _decode_values(cls.wire_types, payload, 4, _ON_BAD_NAME.get(index, "strict"))
     except (struct.error, IndexError):
         pos = -1
     if pos != len(payload):
@@ -154,7 +161,7 @@ def _decode_arguments(index: int, payload: bytes) -> Method:
 
 
 def _decode_values(
-    wire_types: tuple[tuple[str, str], ...], payload: bytes, pos: int
+    wire_types: tuple[tuple[str, str], ...], payload: bytes, pos: int, on_bad_name: str
 ) -> tuple[list[Any], int]:
     values: list[Any] = []
     bit = 0
@@ -167,12 +174,12 @@ def _decode_values(
             bit = (bit + 1) & 7
             continue
         bit = 0
-        value, pos = _decode_value(wire_type, payload, pos)
+        value, pos = _decode_value(wire_type, payload, pos, on_bad_name)
         values.append(value)
     return values, pos
 
 
-def _decode_value(wire_type: str, payload: bytes, pos: int) -> tuple[Any, int]:
+def _decode_value(wire_type: str, payload: bytes, pos: int, on_bad_name: str) -> tuple[Any, int]:
     fixed = _FIXED.get(wire_type)
     if fixed is not None:
         return fixed.unpack_from(payload, pos)[0], pos + fixed.size
@@ -185,5 +192,5 @@ def _decode_value(wire_type: str, payload: bytes, pos: int) -> tuple[Any, int]:
     if stop > len(payload):
         raise IndexError
     if wire_type == "shortstr":
-        return data.decode("utf-8", "surrogateescape"), stop
+        return data.decode("utf-8", on_bad_name), stop
     return (decode_table(data) if wire_type == "table" else data), stop

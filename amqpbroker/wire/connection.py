@@ -123,11 +123,21 @@ class BadProtocolHeader(Exception):
 
 
 class _Channel:
-    """What the wire knows of an open channel: is content on its way, is it closing."""
+    """What the wire knows of a channel: is it open or closing, is content on its way."""
 
-    __slots__ = ("bodies", "is_closing", "publication", "publish", "publish_payload", "remaining")
+    __slots__ = (
+        "bodies",
+        "is_closing",
+        "is_open",
+        "publication",
+        "publish",
+        "publish_payload",
+        "remaining",
+    )
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_open: bool) -> None:
+        self.is_open = is_open
+        """False while a publish comes in on a channel that was never opened."""
         self.is_closing = False
         self.publish: m.BasicPublish | None = None
         self.publish_payload = b""
@@ -195,7 +205,7 @@ class Connection:
             self.state = _NEXT[type(method)]
             self._repeat = None
         elif type(method) is m.ChannelClose:
-            self._channels.setdefault(number, _Channel()).is_closing = True
+            self._channels.setdefault(number, _Channel(is_open=True)).is_closing = True
             self._channels[number].drop_content()
             self._repeat = None
         self.write(encode_method(number, method))
@@ -405,17 +415,16 @@ class Connection:
             publish = self._publishes.get(payload)
             if publish is None:
                 publish = self._decode_publish(payload)
-            if channel is not None:
-                channel.publish = publish
-                channel.publish_payload = payload
-                self._repeat = None
-                self._publish_channel = channel
-                self._publish_start = at[1]
-                self._publish_stop = at[1] + len(payload) + 8
-                return None
-            method: Method = publish
-        else:
-            method = decode_method(payload)
+            if channel is None:
+                channel = self._channels[number] = _Channel(is_open=False)
+            channel.publish = publish
+            channel.publish_payload = payload
+            self._repeat = None
+            self._publish_channel = channel
+            self._publish_start = at[1]
+            self._publish_stop = at[1] + len(payload) + 8
+            return None
+        method = decode_method(payload)
         if channel is None:
             return self._open_channel(number, method)
         if type(method) is m.ChannelOpen:
@@ -428,7 +437,7 @@ class Connection:
     def _open_channel(self, number: int, method: Method) -> Event:
         if type(method) is not m.ChannelOpen:
             raise _failed(channel_error("expected 'channel.open'"), method)
-        self._channels[number] = _Channel()
+        self._channels[number] = _Channel(is_open=True)
         return method
 
     def _check_channel_count(self) -> None:
@@ -471,7 +480,17 @@ class Connection:
         if self._publish_channel is channel and len(channel.bodies) == 1:
             self._remember(at[0][self._publish_start : at[1] + 7], number, publication)
         bodies = channel.bodies if len(channel.bodies) == 1 else [b"".join(channel.bodies)]
+        return self._published(channel, publication, bodies)
+
+    def _published(
+        self, channel: _Channel, publication: Publication, bodies: list[bytes]
+    ) -> Publish:
+        """End a publish; only now it is an error that the channel was never opened."""
+        publish = channel.publish
         channel.drop_content()
+        if not channel.is_open:
+            assert publish is not None
+            raise _failed(channel_error("expected 'channel.open'"), publish)
         return Publish(publication, bodies)
 
     def _remember(self, prefix: bytes, number: int, publication: Publication) -> None:
@@ -504,8 +523,7 @@ class Connection:
             channel.publication = publication
             channel.remaining = body_size
             return None
-        channel.drop_content()
-        return Publish(publication, [b""])
+        return self._published(channel, publication, [b""])
 
     def _too_large(self, body_size: int) -> SoftError:
         error = precondition_failed(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hypothesis import strategies as st
 
+from amqpbroker.wire import methods as m
 from amqpbroker.wire.codec import METHODS, Method
 from amqpbroker.wire.properties import PROPERTIES
 from amqpbroker.wire.table import Field, Table
@@ -109,9 +110,14 @@ _ARGUMENTS: Final[dict[str, SearchStrategy[Any]]] = {
 }
 
 
+TAKES_ANY_NAME: Final = {m.BasicPublish, m.BasicReturn, m.BasicDeliver, m.BasicGetOk}
+"""Methods whose names need not be UTF-8 (T3)."""
+
+
 def methods_of(cls: type[Method]) -> SearchStrategy[Method]:
     """Methods of one class."""
-    arguments = [_ARGUMENTS[wire_type] for _, wire_type in cls.wire_types]
+    kinds = _ARGUMENTS if cls in TAKES_ANY_NAME else {**_ARGUMENTS, "shortstr": utf8_names()}
+    arguments = [kinds[wire_type] for _, wire_type in cls.wire_types]
     return st.tuples(*arguments).map(lambda values: cls(*values))
 
 

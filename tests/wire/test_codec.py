@@ -101,8 +101,15 @@ def test_bits_that_mean_nothing_are_ignored() -> None:
     "name", ["", "n" * 255, "é" * 127, b"\xff\xfe".decode("utf-8", "surrogateescape")]
 )
 def test_odd_names_survive(name: str) -> None:
-    sent = m.BasicCancelOk(name)
+    sent = m.BasicPublish(0, "", name, False, False)
     assert decode_method(payload_of(encode_method(1, sent))) == sent
+
+
+def test_only_a_message_may_have_a_name_that_is_not_utf_8() -> None:
+    bind = m.QueueBind(0, "q", "x", "\udcff", False, {})
+    with pytest.raises(HardError, match="501 FRAME_ERROR - Malformed UTF-8 in shortstr") as caught:
+        decode_method(payload_of(encode_method(1, bind)))
+    assert caught.value.failing == (0, 0)
 
 
 def test_a_name_over_255_bytes_cannot_be_sent() -> None:

@@ -183,10 +183,9 @@ def open_vhost(session: Session, event: ConnectionOpen) -> None:
 
 
 def close(session: Session, _event: ConnectionClose) -> None:
-    """Clean up, then confirm, then hang up (FEATURES A1.13)."""
+    """Clean up, then confirm; the client hangs up, as with RabbitMQ (FEATURES A1.13, T15)."""
     session.close()
     session.send(0, ConnectionCloseOk())
-    session.finish()
 
 
 def close_ok(session: Session, _event: ConnectionCloseOk) -> None:

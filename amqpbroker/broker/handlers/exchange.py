@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from amqpbroker.broker.channel import Channel
     from amqpbroker.routing.exchange import Exchange
 
-_COMPARED: Final = frozenset({ALTERNATE_EXCHANGE})
+_COMPARED: Final = (ALTERNATE_EXCHANGE,)
 
 
 def check_not_default(name: str) -> None:

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 from amqpbroker.broker.arguments import (
     KNOWN,
     check_declare,
+    check_replicated,
     check_same,
     check_same_arguments,
+    check_server_named,
     queue_type,
 )
 from amqpbroker.broker.handlers.answer import answer
@@ -70,6 +72,7 @@ def _declare(channel: Channel, name: str, event: QueueDeclare) -> Queue:
     if name:
         check_new("queue", name)
     else:
+        check_server_named(event.arguments)
         name = generate("amq.gen")
     session.check("queue", name, "configure")
     owner = session if event.exclusive else None
@@ -85,8 +88,15 @@ def _declare(channel: Channel, name: str, event: QueueDeclare) -> Queue:
         return queue
     _check_dead_letter_permitted(channel, name, event)
     check_declare(event.arguments, where)
-    if queue_type(event.arguments) != "classic":
-        raise not_implemented(f"queue type '{queue_type(event.arguments)}'")
+    kind = queue_type(event.arguments)
+    if kind != "classic":
+        check_replicated(
+            where,
+            is_auto_delete=event.auto_delete,
+            is_exclusive=event.exclusive,
+            is_durable=event.durable,
+        )
+        raise not_implemented(f"queue type '{kind}'")
     queue = Queue(
         name,
         is_durable=is_durable,

@@ -111,7 +111,7 @@ def test_a_close_that_crosses_ours(client: MemoryClient) -> None:
     client.send_command(commands.Connection.Close(200, "", 0, 0), 0)
     client.read_close(320)
     client.read(commands.Connection.CloseOk, 0)
-    assert client.session.is_finished
+    assert client.session.wire.state is State.CLOSED
 
 
 def test_a_new_secret_is_fine(client: MemoryClient) -> None:
