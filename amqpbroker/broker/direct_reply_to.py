@@ -45,10 +45,9 @@ class ReplyConsumer:
         for body in bodies:
             if channel.session.wire.outgoing_size > OUTGOING_SIZE_MAX:
                 break
-            channel.last_tag += 1
-            channel.session.wire.write(
-                self._encoder.deliver(channel.last_tag, False, publication, body)
-            )
+            # The tag is the next one, and the next delivery has it again: as on RabbitMQ.
+            tag = channel.last_tag + 1
+            channel.session.wire.write(self._encoder.deliver(tag, False, publication, body))
         channel.session.touch()
 
     def close(self) -> None:

@@ -12,7 +12,7 @@ import struct
 from functools import lru_cache
 from typing import Any, Final
 
-from amqpbroker.errors import frame_error, syntax_error
+from amqpbroker.errors import syntax_error
 from amqpbroker.wire.table import decode_table, encode_table
 
 PROPERTIES: Final = (
@@ -45,7 +45,8 @@ _LONGLONG: Final = struct.Struct(">Q")
 def decode_properties(raw: bytes) -> dict[str, Any]:
     """Decode flags and values; properties that are absent are absent from the dict.
 
-    Raises :class:`~amqpbroker.errors.HardError`: 501 for unknown flags, 502 for malformed values.
+    The two flags without a property are ignored, as RabbitMQ does.
+    Raises :class:`~amqpbroker.errors.HardError`: 502 for malformed values.
     """
     try:
         return _decode(raw)
@@ -60,9 +61,7 @@ def _present(flags: int) -> tuple[tuple[str, str], ...]:
 
 
 def _decode(raw: bytes) -> dict[str, Any]:
-    flags = _SHORT.unpack_from(raw)[0]
-    if flags & ~_KNOWN_FLAGS:
-        raise frame_error("unknown property flags")
+    flags = _SHORT.unpack_from(raw)[0] & _KNOWN_FLAGS
     properties: dict[str, Any] = {}
     pos, end = 2, len(raw)
     for name, wire_type in _present(flags):
