@@ -31,6 +31,7 @@ class Deviation:
 _LAST_DEATH: Final = re.compile(r",? ?x-last-death-(?:reason|queue|exchange):S:'[^']*'")
 _EXPIRATION_FIRST: Final = re.compile(r"\{(original-expiration:S:'[^']*'), (count:[^{}]*)\}")
 _HARD_CLOSE: Final = re.compile(r"connection\.close reply_code=5(?:01|02|03|04|05|30|40) ")
+_READY: Final = re.compile(r"queue .*: ready=(\d+) ")
 _CRASH: Final = ("end-of-file", "connection.close reply_code=541 reply_text='INTERNAL_ERROR'")
 
 
@@ -54,6 +55,21 @@ def _declares_own_reply_address(difference: Difference) -> bool:
     left, right = difference.only_oracle, difference.only_subject
     is_crash = any(_CRASH[1] in each for each in left)
     return is_crash and any("queue.declare-ok queue='$reply" in each for each in right)
+
+
+def _expires_behind_the_head(difference: Difference) -> bool:
+    """After a rest only counts differ, and the subject holds fewer messages in some queue."""
+    left, right = difference.only_oracle, difference.only_subject
+    lines = [*left, *right]
+    if not difference.step.rest_ms or not all(_READY.match(line) for line in lines):
+        return False
+    counts = [(_ready(one), _ready(other)) for one, other in zip(left, right, strict=False)]
+    return any(other < one for one, other in counts)
+
+
+def _ready(line: str) -> int:
+    match = _READY.match(line)
+    return int(match[1]) if match else 0
 
 
 def _has_last_death(difference: Difference) -> bool:
@@ -105,6 +121,11 @@ DEVIATIONS: Final = (
         "an error has a name and costs the channel only",
         "RabbitMQ's channel process crashes (541); we close the channel with the code that fits",
         _is_crash_told_on_channel,
+    ),
+    Deviation(
+        "messages expire anywhere in a queue",
+        "RabbitMQ drops the dead at the head only (FEATURES A9.2, N12)",
+        _expires_behind_the_head,
     ),
     Deviation(
         "a requester may declare its own reply address",

@@ -103,7 +103,7 @@ class Peer:
             self.channels[number] = Channel()
         elif name in ("connection.close", "connection.close-ok", "end-of-file"):
             self.is_bereft |= any(each.tag_max for each in self.channels.values())
-        elif name == "basic.deliver":
+        elif name == "basic.deliver" and channel.is_open:  # RabbitMQ may send one after the close
             channel.deliver(received.args["consumer_tag"], received)
         elif name == "basic.get-ok":
             channel.deliver("", received)

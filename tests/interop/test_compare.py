@@ -93,3 +93,15 @@ def test_an_intended_difference_is_recognised(oracle: str, subject: str) -> None
 )
 def test_other_differences_are_not(oracle: str, subject: str) -> None:
     assert find_deviation(difference(oracle, subject)) is None
+
+
+@pytest.mark.parametrize(
+    ("rest_ms", "count", "is_intended"), [(45, 1, True), (45, 3, False), (0, 1, False)]
+)
+def test_fewer_messages_are_intended_only_after_a_rest(
+    rest_ms: int, count: int, is_intended: bool
+) -> None:
+    step = Step(0, 1, (Op("publish"),), rest_ms=rest_ms)
+    held, left = "queue ~q0: ready=2 consumers=0", f"queue ~q0: ready={count} consumers=0"
+    found = find_deviation(Difference(0, step, (held,), (left,)))
+    assert (found is not None) == is_intended

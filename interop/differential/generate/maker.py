@@ -22,6 +22,7 @@ class Maker:
     connection_count: int = 1
     channel_count: int = 2
     rest_ms: int = 0
+    is_all_mortal: bool = False
     steps: list[Step] = field(default_factory=list)
     message_count: int = 0
     tag_count: int = 0

@@ -100,8 +100,13 @@ def reject(make: Maker) -> None:
 
 
 def expiry_layout(make: Maker) -> None:
-    """Declare queues whose messages, or themselves, live for milliseconds."""
+    """Declare queues whose messages, or themselves, live for milliseconds.
+
+    In most programs every message is mortal: RabbitMQ drops the dead only at a queue's head, and
+    a broker that drops them anywhere differs as soon as one that lives on stands before them.
+    """
     rng = make.rng
+    make.is_all_mortal = make.chance(0.7)
     for name in vocabulary.QUEUES[:2]:
         arguments: list[tuple[str, str, Any]] = []
         if make.chance(0.6):
@@ -125,8 +130,9 @@ def publish_mortal(make: Maker) -> None:
     key = rng.choice(["@q0", "@q0", "@q1"])
     for _ in range(rng.choice([1, 1, 2, 3])):
         properties: list[tuple[str, Any]] = []
-        if make.chance(0.7):
-            properties.append(("expiration", rng.choice(["0", "1", str(TTL_MAX_MS), "600000"])))
+        if make.is_all_mortal or make.chance(0.7):
+            lives = ["0", "1", str(TTL_MAX_MS), *([] if make.is_all_mortal else ["600000"])]
+            properties.append(("expiration", rng.choice(lives)))
         if make.chance(0.3):
             properties.append(("priority", rng.randrange(4)))
         is_mandatory = make.chance(0.2)
