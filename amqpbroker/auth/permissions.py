@@ -51,6 +51,7 @@ def check_resource(
     vhost: str,
     kind: Kind,
     name: str,
+    *,
     permission: Permission,
 ) -> None:
     """Permit one of the three on a queue or an exchange. The default exchange is ``""``.
@@ -73,8 +74,8 @@ def check_topic(
     vhost: str,
     exchange: str,
     routing_key: str,
-    permission: TopicPermission,
     *,
+    permission: TopicPermission,
     variables: Mapping[str, str] = _NO_VARIABLES,
 ) -> None:
     """Permit a routing key on a **topic** exchange (the caller sees to that); no row, no limit.

@@ -251,7 +251,7 @@ class Session:
         assert self.principal is not None
         assert self.vhost is not None
         permissions.check_resource(
-            users, self.principal.username, self.vhost.name, kind, name, permission
+            users, self.principal.username, self.vhost.name, kind, name, permission=permission
         )
         self._allowed.add(key)
 

@@ -35,7 +35,7 @@ def store_with(permissions: Permissions | None, topic: TopicPermissions | None =
 
 def is_permitted(store: UserStore, kind: Kind, name: str, permission: Permission) -> bool:
     try:
-        check_resource(store, "u", "v", kind, name, permission)
+        check_resource(store, "u", "v", kind, name, permission=permission)
     except SoftError as error:
         return error.reply_code != 403
     return True
@@ -43,7 +43,7 @@ def is_permitted(store: UserStore, kind: Kind, name: str, permission: Permission
 
 def is_topic_permitted(store: UserStore, key: str, permission: TopicPermission) -> bool:
     try:
-        check_topic(store, "u", "v", "x", key, permission)
+        check_topic(store, "u", "v", "x", key, permission=permission)
     except SoftError as error:
         return error.reply_code != 403
     return True
@@ -60,29 +60,33 @@ def test_each_permission_counts_for_itself(held: tuple[bool, ...], kind: Kind) -
 
 @pytest.mark.parametrize("permission", PERMISSIONS)
 def test_no_row_permits_nothing(permission: Permission) -> None:
-    assert not is_permitted(store_with(None), "queue", "q", permission)
+    assert not is_permitted(store_with(None), "queue", "q", permission=permission)
 
 
 def test_a_row_counts_in_its_vhost_alone() -> None:
     store = store_with(Permissions(".*", ".*", ".*"))
     with pytest.raises(SoftError):
-        check_resource(store, "u", "other", "queue", "q", "read")
+        check_resource(store, "u", "other", "queue", "q", permission="read")
 
 
 @pytest.mark.parametrize("permission", PERMISSIONS)
 def test_a_refusal_reads_as_on_rabbitmq(permission: Permission) -> None:
     with pytest.raises(SoftError) as caught:
-        check_resource(store_with(None), "u", "v", "queue", "q", permission)
+        check_resource(store_with(None), "u", "v", "queue", "q", permission=permission)
     assert caught.value.reply_text == (
         f"ACCESS_REFUSED - {permission} access to queue 'q' in vhost 'v' refused for user 'u'"
     )
 
 
 def test_the_default_exchange_is_checked_and_printed_as_amq_default() -> None:
-    assert is_permitted(store_with(Permissions("", r"^amq\.default$", "")), "exchange", "", "write")
-    assert not is_permitted(store_with(Permissions("", "^$", "")), "exchange", "", "write")
+    assert is_permitted(
+        store_with(Permissions("", r"^amq\.default$", "")), "exchange", "", permission="write"
+    )
+    assert not is_permitted(
+        store_with(Permissions("", "^$", "")), "exchange", "", permission="write"
+    )
     with pytest.raises(SoftError, match=r"write access to exchange 'amq\.default' in vhost 'v'"):
-        check_resource(store_with(None), "u", "v", "exchange", "", "write")
+        check_resource(store_with(None), "u", "v", "exchange", "", permission="write")
 
 
 def test_a_bad_pattern_denies() -> None:
@@ -91,9 +95,9 @@ def test_a_bad_pattern_denies() -> None:
 
 def test_a_change_counts_at_once() -> None:
     store = store_with(Permissions("", "", ""))
-    assert not is_permitted(store, "queue", "q", "read")
+    assert not is_permitted(store, "queue", "q", permission="read")
     store.set_permissions("u", "v", Permissions("", "", "q"))
-    assert is_permitted(store, "queue", "q", "read")
+    assert is_permitted(store, "queue", "q", permission="read")
 
 
 def test_no_topic_row_permits_every_key() -> None:
@@ -117,7 +121,7 @@ def test_an_empty_topic_pattern_permits_the_empty_key() -> None:
 def test_a_topic_refusal_reads_as_on_rabbitmq() -> None:
     store = store_with(None, TopicPermissions("^b", ""))
     with pytest.raises(SoftError) as caught:
-        check_topic(store, "u", "v", "x", "a.b", "write")
+        check_topic(store, "u", "v", "x", "a.b", permission="write")
     assert caught.value.reply_text == (
         "ACCESS_REFUSED - write access to topic 'a.b' in exchange 'x' in vhost 'v' "
         "refused for user 'u'"
@@ -126,9 +130,11 @@ def test_a_topic_refusal_reads_as_on_rabbitmq() -> None:
 
 def test_topic_patterns_know_user_vhost_and_what_the_caller_adds() -> None:
     store = store_with(None, TopicPermissions(r"^{username}\.{vhost}\.{client_id}$", ""))
-    check_topic(store, "u", "v", "x", "u.v.c1", "write", variables={"client_id": "c1"})
+    check_topic(store, "u", "v", "x", "u.v.c1", permission="write", variables={"client_id": "c1"})
     with pytest.raises(SoftError):
-        check_topic(store, "u", "v", "x", "u.v.c2", "write", variables={"client_id": "c1"})
+        check_topic(
+            store, "u", "v", "x", "u.v.c2", permission="write", variables={"client_id": "c1"}
+        )
 
 
 def test_an_unknown_variable_stays_literal() -> None:

@@ -77,7 +77,7 @@ def _check_permitted(
             channel.vhost.name,
             source,
             binding_key,
-            "read",
+            permission="read",
         )
 
 

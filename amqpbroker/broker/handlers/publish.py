@@ -82,7 +82,12 @@ def _check(channel: Channel, publication: Publication) -> Exchange:
     if isinstance(exchange, TopicExchange):
         for key in (publication.routing_key, *publication.extra_keys):
             check_topic(
-                session.broker.users, principal.username, channel.vhost.name, name, key, "write"
+                session.broker.users,
+                principal.username,
+                channel.vhost.name,
+                name,
+                key,
+                permission="write",
             )
     return exchange
 
