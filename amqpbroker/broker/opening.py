@@ -12,6 +12,7 @@ the other is refused, because going on would silently drop what the missing half
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from contextlib import asynccontextmanager
@@ -136,8 +137,10 @@ async def _running(
                     tasks.cancel_scope.cancel()
         finally:
             with anyio.CancelScope(shield=True):
-                await journal.close()
-                await catalog.close()
+                try:
+                    await journal.close()
+                finally:
+                    await catalog.close()
 
 
 async def _run_shielded(catalog: Catalog) -> None:
@@ -227,6 +230,8 @@ def _restore(broker: Broker, snapshot: Snapshot) -> dict[int, Queue]:
     """Make vhosts, exchanges, queues and bindings of rows; return the queues by id."""
     load_users(broker.users, snapshot)
     vhosts = {row.name: VHost(row.name, timers=broker.timers) for row in snapshot.vhosts}
+    for vhost_row in snapshot.vhosts:
+        vhosts[vhost_row.name].limits.update(json.loads(vhost_row.limits))
     for row in snapshot.exchanges:
         exchange = create_exchange(
             row.type,

@@ -59,10 +59,15 @@ class Store:
 
     def put_vhost(self, vhost: VHost) -> None:
         """Store a vhost with its pre-declared exchanges."""
-        self.catalog.put_vhost(VHostRow(vhost.name, "{}", "{}", False))
+        self.put_vhost_limits(vhost)
         for exchange in vhost.exchanges.values():
             if exchange.name:
                 self.put_exchange(vhost.name, exchange)
+
+    def put_vhost_limits(self, vhost: VHost) -> None:
+        """Store a vhost without what is in it."""
+        limits = json.dumps(vhost.limits)
+        self._ticket = self.catalog.put_vhost(VHostRow(vhost.name, "{}", limits, False))
 
     def delete_vhost(self, name: str) -> None:
         """Delete a vhost and all that is in it."""

@@ -42,6 +42,8 @@ class VHost:
             for item in PREDECLARED
         }
         self.queues: dict[str, Queue] = {}
+        self.limits: dict[str, int] = {}
+        """max-connections and max-queues; see ``quotas``."""
         self.epoch = object()
         self.routes: dict[tuple[str, str], tuple[Queue, ...]] = {}
         self._bindings_to: dict[Destination, dict[Binding, None]] = {}

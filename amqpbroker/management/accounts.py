@@ -49,6 +49,14 @@ async def delete_vhost(broker: Broker, vhost: VHost) -> None:
     await _stored(broker)
 
 
+async def set_vhost_limits(broker: Broker, vhost: VHost, limits: dict[str, int]) -> None:
+    """Replace what a vhost may have."""
+    vhost.limits = limits
+    if broker.store is not None:
+        broker.store.put_vhost_limits(vhost)
+    await _stored(broker)
+
+
 async def put_user(broker: Broker, user: User) -> None:
     """Add or replace a user."""
     broker.users.put_user(user)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from amqpbroker.broker.channel import Channel
 from amqpbroker.broker.confirms import Confirms
+from amqpbroker.broker.quotas import check_new_channel
 from amqpbroker.broker.transaction import Transaction
 from amqpbroker.errors import internal_error, not_implemented, precondition_failed
 from amqpbroker.storage.log import LogError
@@ -34,8 +35,12 @@ if TYPE_CHECKING:
 
 
 def open_channel(session: Session, number: int) -> None:
-    """Open a channel; that the number is free was checked by the wire."""
+    """Open a channel; that the number is free was checked by the wire.
+
+    Raises :class:`~amqpbroker.errors.HardError` 530 beyond the user's limit.
+    """
     assert session.vhost is not None
+    check_new_channel(session)
     session.channels[number] = Channel(session, session.vhost, number)
     session.send(number, ChannelOpenOk())
 

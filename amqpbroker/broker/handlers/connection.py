@@ -11,6 +11,7 @@ from amqpbroker.auth.exceptions import AuthenticationFailed
 from amqpbroker.auth.permissions import check_vhost
 from amqpbroker.auth.sasl.authenticator import Authenticator
 from amqpbroker.auth.sasl.mechanism import Challenge
+from amqpbroker.broker.quotas import check_new_connection
 from amqpbroker.errors import not_allowed
 from amqpbroker.wire.constants import FRAME_SIZE_MIN
 from amqpbroker.wire.events import ProtocolHeader
@@ -177,6 +178,8 @@ def open_vhost(session: Session, event: ConnectionOpen) -> None:
     vhost = broker.vhosts.get(name)
     assert session.principal is not None
     check_vhost(broker.users, session.principal.username, name, exists=vhost is not None)
+    assert vhost is not None
+    check_new_connection(session, session.principal.username, vhost)
     session.vhost = vhost
     session.send(0, ConnectionOpenOk())
     logger.info("%s: user '%s' opened vhost '%s'", session.name, session.principal.username, name)

@@ -17,6 +17,7 @@ from amqpbroker.broker.handlers.answer import answer
 from amqpbroker.broker.handlers.bindings import bind_destination, unbind_destination
 from amqpbroker.broker.names import REPLY_TO, check_new, generate, strip_line_ends
 from amqpbroker.broker.queue import Queue
+from amqpbroker.broker.quotas import check_new_queue
 from amqpbroker.errors import not_found, not_implemented, precondition_failed
 from amqpbroker.routing.binding import Destination
 from amqpbroker.wire.methods import (
@@ -86,6 +87,7 @@ def _declare(channel: Channel, name: str, event: QueueDeclare) -> Queue:
         check_same_arguments(KNOWN[queue.type], where, queue.arguments, event.arguments)
         queue.renew()
         return queue
+    check_new_queue(channel.vhost, name)
     _check_dead_letter_permitted(channel, name, event)
     check_declare(event.arguments, where)
     kind = queue_type(event.arguments)

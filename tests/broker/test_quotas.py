@@ -1,0 +1,34 @@
+"""Limits of vhosts and users: missing and negative ones are none."""
+
+from __future__ import annotations
+
+import pytest
+
+from amqpbroker.broker.quotas import MAX_QUEUES, check_new_queue
+from amqpbroker.broker.vhost import VHost
+from amqpbroker.errors import SoftError
+from tests.broker.client import MemoryClient, connect, make_broker
+
+
+@pytest.mark.parametrize("limits", [{}, {MAX_QUEUES: -1}, {MAX_QUEUES: 1}])
+def test_below_the_limit_a_queue_may_come(limits: dict[str, int]) -> None:
+    vhost = VHost("v")
+    vhost.limits = limits
+    check_new_queue(vhost, "q")
+
+
+def test_at_the_limit_it_may_not() -> None:
+    vhost = VHost("v")
+    vhost.limits = {MAX_QUEUES: 0}
+    with pytest.raises(SoftError) as caught:
+        check_new_queue(vhost, "q")
+    text = "PRECONDITION_FAILED - cannot declare queue 'q': queue limit in vhost 'v' (0) is reached"
+    assert caught.value.reply_text == text
+
+
+def test_what_exists_may_be_declared_again() -> None:
+    broker = make_broker()
+    client: MemoryClient = connect(broker)
+    client.declare("q")
+    broker.vhosts["/"].limits = {MAX_QUEUES: 1}
+    client.declare("q")
