@@ -368,8 +368,8 @@ class SegmentStore:
         dead = {segment.name for segment, _ in victims}
         self.segments = tuple(s for s in self.segments if s.name not in dead)
         try:
-            for name in dead:
-                self.disk.remove(name)
+            for segment, _ in victims:
+                self.disk.remove(segment.name)
             self.disk.sync_names()
         except OSError as error:
             _logger.warning("%s: not deleted yet: %s", self.disk.path_of(""), error)
