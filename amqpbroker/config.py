@@ -140,6 +140,17 @@ class Config(BaseSettings):
     disk_free_limit: int = Field(default=50_000_000, ge=0)
     """Bytes free in the data folder below which publishers wait (FEATURES A17.2)."""
     handshake_timeout_s: float = Field(default=10.0, gt=0)
+    channel_max_per_node: Annotated[int, Field(ge=1)] | None = Field(default=None)
+    """Open channels of all connections together (FEATURES A2.8)."""
+    consumer_max_per_channel: Annotated[int, Field(ge=1)] | None = Field(default=None)
+    default_consumer_prefetch: int = Field(default=0, ge=0, le=65535)
+    """Prefetch of consumers without a basic.qos; 0 is no limit (FEATURES A6.7)."""
+    consumer_timeout_s: float = Field(default=1800.0, ge=0)
+    """A channel that leaves a delivery unsettled for longer is closed; 0 is never (A6.16)."""
+
+    # What is added to incoming messages (FEATURES A5.17, A5.18)
+    set_header_timestamp: Literal["off", "keep", "overwrite"] = "off"
+    set_header_routing_node: Literal["off", "keep", "overwrite"] = "off"
 
     # Identity (FEATURES A1.4): Celery and kombu choose their qos by it
     product: str = Field(default="RabbitMQ", min_length=1)

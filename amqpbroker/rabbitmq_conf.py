@@ -179,5 +179,8 @@ RENAMED: Final = {
 CONVERTED: Final[dict[str, tuple[str, Callable[[str], object]]]] = {
     "channel_max": ("channel_max", _channel_max),
     "handshake_timeout": ("handshake_timeout_s", _milliseconds),
+    "consumer_timeout": ("consumer_timeout_s", _milliseconds),
+    "channel_max_per_node": ("channel_max_per_node", int),
+    "consumer_max_per_channel": ("consumer_max_per_channel", int),
     "log.console.level": ("log_level", _log_level),
 }

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from amqpbroker.auth.users import ALL, UserStore
 from amqpbroker.broker.alarms import Alarms
+from amqpbroker.broker.consumer_timeout import ConsumerTimeouts
+from amqpbroker.broker.interceptors import Interceptors
 from amqpbroker.broker.timers import SYSTEM_CLOCK, Clock, Timers
 from amqpbroker.broker.vhost import VHost
 
@@ -36,6 +38,10 @@ class Broker:
         self.touched: list[Session] = []
         """Sessions with something to write since the last flush."""
         self.timers = Timers(self.flush, *clock)
+        self.interceptors = Interceptors(config, clock.wall_ms)
+        self.consumer_timeouts = ConsumerTimeouts(
+            config.consumer_timeout_s, self.sessions, self.timers
+        )
         self.reply_consumers: dict[str, ReplyConsumer] = {}
         self.journal: Journal | None = None
         """The log of durable queues; None if everything is in memory."""

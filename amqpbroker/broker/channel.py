@@ -7,6 +7,7 @@ queues.
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING
 
 from amqpbroker.broker.dead_letter import REJECTED
@@ -41,6 +42,7 @@ class Channel:
         "prefetch_count_global",
         "reply_consumer",
         "session",
+        "tag_notes",
         "transaction",
         "unsettled",
         "unsettled_count",
@@ -57,7 +59,9 @@ class Channel:
         self.unsettled_count = 0
         """Unsettled deliveries to consumers, which the global prefetch limits; not those of get."""
         self.last_tag = 0
-        self.prefetch_count = 0
+        self.tag_notes: deque[tuple[float, int]] = deque()
+        """(time, last tag then); see ``consumer_timeout``."""
+        self.prefetch_count = session.broker.config.default_consumer_prefetch
         """For consumers to come (basic.qos global=false)."""
         self.prefetch_count_global = 0
         """For all consumers together (basic.qos global=true); 0 = none."""

@@ -80,6 +80,7 @@ async def open_broker(
     if config.is_memory:
         broker = Broker(config)
         broker.add_defaults()
+        broker.consumer_timeouts.start()
         yield broker
         return
     options = log_options(config)
@@ -107,6 +108,7 @@ async def open_on(
                 config, catalog, snapshot, log, on_progress, clock=ground.clock
             )
             del snapshot
+            broker.consumer_timeouts.start()
             database.on_short = partial(broker.alarms.set, "disk", "catalog")
             async with _running(catalog, database, journal):
                 yield broker

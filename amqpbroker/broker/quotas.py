@@ -64,16 +64,23 @@ def check_new_connection(session: Session, username: str, vhost: VHost) -> None:
 
 
 def check_new_channel(session: Session) -> None:
-    """Refuse a channel more than the user may have, over all of its connections.
+    """Refuse a channel more than the node or the user may have, over all connections.
 
     Raises :class:`~amqpbroker.errors.HardError` 530.
     """
     assert session.principal is not None
+    broker = session.broker
+    count_max = broker.config.channel_max_per_node
+    sessions = {*broker.sessions, session}
+    if count_max is not None and sum(len(other.channels) for other in sessions) >= count_max:
+        raise not_allowed(
+            f"number of channels opened on node '{broker.config.cluster_name}' has reached "
+            f"the maximum allowed limit of ({count_max})"
+        )
     username = session.principal.username
     limits = _limits_of(session, username)
     if limits.get(MAX_CHANNELS, -1) < 0:
         return
-    sessions = {*session.broker.sessions, session}
     count = sum(len(other.channels) for other in sessions if _is_of(other, username))
     if _is_reached(limits, MAX_CHANNELS, count):
         raise not_allowed(

@@ -110,6 +110,7 @@ class _Survivors:
 def rewritten_runs(segment: Segment, found: Iterable[tuple[int, Message]]) -> Iterator[Run]:
     """Yield staged runs that carry the alive messages of ``segment``, and make them theirs.
 
+    In the order of sequences, whatever the order of what was found.
     ``found`` are (queue id, message), those of other segments among them.
     """
     groups: dict[Run, _Survivors] = {}
@@ -121,7 +122,7 @@ def rewritten_runs(segment: Segment, found: Iterable[tuple[int, Message]]) -> It
         group.messages[message.sequence] = message
         group.objects.append(message)
         group.alive.setdefault(queue_id, set()).add(message.sequence)
-    for old, group in groups.items():
+    for old, group in sorted(groups.items(), key=lambda item: min(item[1].messages)):
         sequences = sorted(group.messages)
         run = Run(old.first, tuple(sorted(group.alive)), old.timestamp_ms)
         run.rewrites = segment

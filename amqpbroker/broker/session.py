@@ -96,7 +96,7 @@ class Session:
                     if pending is not None:
                         await pending
                 except SoftError as error:
-                    self._fail_channel(number, event, error)
+                    self.fail_channel(number, error, event)
                 except HardError as error:
                     self._fail(error, event)
                 except Exception:
@@ -120,7 +120,8 @@ class Session:
         if self.wire.outgoing:
             self.touch()
 
-    def _fail_channel(self, number: int, event: Event, error: SoftError) -> None:
+    def fail_channel(self, number: int, error: SoftError, event: Event | None = None) -> None:
+        """Close a channel because of an error, at its method ``event`` or at none."""
         if number == 0:
             self._fail(error, event)
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from pamqp import commands
 
 from amqpbroker.broker.quotas import MAX_QUEUES, check_new_queue
 from amqpbroker.broker.vhost import VHost
@@ -32,3 +33,25 @@ def test_what_exists_may_be_declared_again() -> None:
     client.declare("q")
     broker.vhosts["/"].limits = {MAX_QUEUES: 1}
     client.declare("q")
+
+
+def test_a_channel_has_no_more_consumers_than_it_may() -> None:
+    client = connect(make_broker(consumer_max_per_channel=1))
+    client.consume(client.declare("q"))
+    client.send_command(commands.Basic.Consume(queue="q"))
+    client.read_close(530)
+
+
+def test_a_node_has_no_more_channels_than_it_may() -> None:
+    broker = make_broker(channel_max_per_node=1, cluster_name="rabbit@here")
+    client = connect(broker)
+    broker.sessions.add(client.session)
+    client.send_command(commands.Channel.Open(), 2)
+    assert "node 'rabbit@here' has reached" in client.read_close(530)[1]
+
+
+def test_a_consumer_without_qos_gets_the_default_prefetch() -> None:
+    client = connect(make_broker(default_consumer_prefetch=2))
+    client.consume(client.declare("q"))
+    client.publish("q", b"1", b"2", b"3")
+    assert client.messages() == [b"1", b"2"]

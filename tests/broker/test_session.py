@@ -92,7 +92,7 @@ def test_a_late_error_does_not_close_a_channel_of_a_closing_connection(
     client.session.force_close("enough")
     client.broker.flush()
     client.read_close(320)
-    client.session._fail_channel(1, commands.Basic.Get(), SoftError(404, "x"))  # type: ignore[arg-type]
+    client.session.fail_channel(1, SoftError(404, "x"))
     assert client.is_silent
 
 

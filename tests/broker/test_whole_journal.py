@@ -142,6 +142,7 @@ class World:
         for stay in self.stays[name].values():
             stay.left = min(stay.left, -1)
             stay.tied_to = None
+        self.held = {tag: item for tag, item in self.held.items() if item[0] != name}
 
     async def move(self) -> None:
         """Publish what was taken from one queue to another, in a transaction."""

@@ -57,6 +57,7 @@ def consume(channel: Channel, event: BasicConsume) -> None:
     tag = event.consumer_tag
     if tag in channel.consumers:
         raise not_allowed(f"attempt to reuse consumer tag '{tag}'")
+    _check_consumer_count(channel)
     if not tag:
         tag = generate("amq.ctag")
     if name == REPLY_TO:
@@ -79,6 +80,12 @@ def consume(channel: Channel, event: BasicConsume) -> None:
     if not event.nowait:
         channel.session.send(channel.number, BasicConsumeOk(tag))
     queue.pump()
+
+
+def _check_consumer_count(channel: Channel) -> None:
+    count_max = channel.session.broker.config.consumer_max_per_channel
+    if count_max is not None and len(channel.consumers) >= count_max:
+        raise not_allowed(f"reached maximum ({count_max}) of consumers per channel")
 
 
 def _check_exclusive(channel: Channel, queue: Queue, is_exclusive: bool) -> None:

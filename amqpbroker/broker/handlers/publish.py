@@ -35,6 +35,9 @@ def publish(channel: Channel, event: Publish) -> None:
         return
     exchange = _check(channel, publication)
     seen = _rewritten(channel, publication)
+    interceptors = channel.session.broker.interceptors
+    if interceptors.is_active:
+        seen = interceptors.apply(seen)
     if not is_stable(channel.vhost, exchange):
         _ = publication.extra_keys  # refused if malformed, whether the exchange looks or not
         for body in bodies:
@@ -42,7 +45,8 @@ def publish(channel: Channel, event: Publish) -> None:
             _accept(channel, Route(seen, queues), [body])
         return
     route = Route(seen, find_queues(channel.vhost, exchange, publication), _replies(channel, seen))
-    if route.reply_consumer is None and publication.properties.get("reply_to") != REPLY_TO:
+    is_for_once = route.reply_consumer is not None or interceptors.is_active
+    if not is_for_once and publication.properties.get("reply_to") != REPLY_TO:
         publication.routes = route
         publication.routed_at = channel.vhost.epoch
     _accept(channel, route, bodies)
