@@ -74,12 +74,16 @@ async def open_broker(
 ) -> AsyncIterator[Broker]:
     """Open the broker that ``config`` describes; its background tasks run inside the context.
 
+    One that is to import definitions is left without a default vhost and user when it is new: the
+    import makes them unless the file brings users (FEATURES A14.6).
+
     Raises :class:`~amqpbroker.storage.catalog.CatalogError`,
     :class:`~amqpbroker.storage.log.LogError` and :class:`OSError`, each with what to do.
     """
     if config.is_memory:
         broker = Broker(config)
-        broker.add_defaults()
+        if config.definitions is None:
+            broker.add_defaults()
         broker.consumer_timeouts.start()
         yield broker
         return
@@ -221,7 +225,7 @@ async def _build(
     broker.journal = journal
     for queue in queues.values():
         queue.journal = journal
-    if is_new:
+    if is_new and config.definitions is None:
         broker.add_defaults()
     if recovered.message_count:
         logger.info("recovered %d messages in %d queues", recovered.message_count, len(queues))

@@ -71,10 +71,18 @@ class VHost:
         Raises :class:`~amqpbroker.errors.SoftError`: 404, or 405 if it is exclusive to another
         connection (FEATURES A4.4, A4.5).
         """
+        queue = self.find_queue(name)
+        self.check_access(queue, session)
+        return queue
+
+    def find_queue(self, name: str) -> Queue:
+        """Return a queue, whoever may use it.
+
+        Raises :class:`~amqpbroker.errors.SoftError` 404.
+        """
         queue = self.queues.get(name)
         if queue is None:
             raise not_found(f"no {described('queue', name, self.name)}")
-        self.check_access(queue, session)
         return queue
 
     def check_access(

@@ -29,7 +29,9 @@ class Deviation:
 
 
 _LAST_DEATH: Final = re.compile(r",? ?x-last-death-(?:reason|queue|exchange):S:'[^']*'")
-_EXPIRATION_FIRST: Final = re.compile(r"\{(original-expiration:S:'[^']*'), (count:[^{}]*)\}")
+_DEATH: Final = re.compile(r"\{((?:original-expiration|count):[^{}]*)\}")
+_FIELD: Final = re.compile(r"[a-z-]+:(?:\[[^\]]*\]|[^,\[]*)")
+_REPEATED: Final = re.compile(r"[{ ]([^\s{},:\[\]]+):[^{}]*?, \1:")
 _HARD_CLOSE: Final = re.compile(r"connection\.close reply_code=5(?:01|02|03|04|05|30|40) ")
 _READY: Final = re.compile(r"queue .*: ready=(\d+) ")
 _CRASH: Final = ("end-of-file", "connection.close reply_code=541 reply_text='INTERNAL_ERROR'")
@@ -58,13 +60,56 @@ def _declares_own_reply_address(difference: Difference) -> bool:
 
 
 def _expires_behind_the_head(difference: Difference) -> bool:
-    """After a rest only counts differ, and the subject holds fewer messages in some queue."""
+    """Something may have expired, and the subject holds fewer messages in some queue.
+
+    What else the subject has is dead letters that expired.
+    """
     left, right = difference.only_oracle, difference.only_subject
-    lines = [*left, *right]
-    if not difference.step.rest_ms or not all(_READY.match(line) for line in lines):
+    if not difference.step.rest_ms and not _publishes_with_expiration(difference):
         return False
-    counts = [(_ready(one), _ready(other)) for one, other in zip(left, right, strict=False)]
-    return any(other < one for one, other in counts)
+    dead = [line for line in right if "reason:S:'expired'" in line]
+    rest = [line for line in right if line not in dead]
+    if not all(_READY.match(line) for line in [*left, *rest]):
+        return False
+    counts = [(_ready(one), _ready(other)) for one, other in zip(left, rest, strict=False)]
+    return bool(dead) or any(other < one for one, other in counts)
+
+
+def _publishes_with_expiration(difference: Difference) -> bool:
+    names = [
+        each[0]
+        for op in difference.step.ops
+        if op.name == "publish"
+        for each in op.args.get("properties", [])
+    ]
+    return "expiration" in names
+
+
+def _requeues_for_several_consumers(difference: Difference) -> bool:
+    """Only who gets what again differs, after a nack or recover of several deliveries."""
+    lines = [*difference.only_oracle, *difference.only_subject]
+    is_multiple = any(
+        op.args.get("multiple") or op.name.startswith("basic.recover") for op in difference.step.ops
+    )
+    is_again = all("basic.deliver" in line and "redelivered=True" in line for line in lines)
+    return is_multiple and is_again
+
+
+def _answers_mandatory(difference: Difference) -> bool:
+    """Only the return of a mandatory direct reply is missing."""
+    left, right = difference.only_oracle, difference.only_subject
+    is_return = all("basic.return" in line and "routing_key='$reply" in line for line in left)
+    return bool(left) and is_return and not right
+
+
+def _has_repeated_name(difference: Difference) -> bool:
+    """A headers table that the broker rewrote named a field twice: we keep the first."""
+    left, right = difference.only_oracle, difference.only_subject
+    return (
+        len(left) == len(right) == 1
+        and _REPEATED.search(left[0]) is not None
+        and _REPEATED.search(right[0]) is None
+    )
 
 
 def _ready(line: str) -> int:
@@ -73,11 +118,17 @@ def _ready(line: str) -> int:
 
 
 def _has_last_death(difference: Difference) -> bool:
-    """The sides are equal without x-last-death-* and with original-expiration at its place."""
-    subject = [_LAST_DEATH.sub("", line) for line in difference.subject]
-    if subject == list(difference.subject):
+    """The sides are equal without x-last-death-* and whatever the order of an entry's fields."""
+    if not any(_LAST_DEATH.search(line) for line in difference.subject):
         return False
-    return [_EXPIRATION_FIRST.sub(r"{\2, \1}", line) for line in subject] == [*difference.oracle]
+    oracle = [_DEATH.sub(_sorted_fields, line) for line in difference.oracle]
+    subject = [_LAST_DEATH.sub("", line) for line in difference.subject]
+    return [_DEATH.sub(_sorted_fields, line) for line in subject] == oracle
+
+
+def _sorted_fields(death: re.Match[str]) -> str:
+    """Return an entry of x-death with its fields sorted by name."""
+    return "{" + ", ".join(sorted(_FIELD.findall(death[1]))) + "}"
 
 
 def _is_unknown_type(difference: Difference) -> bool:
@@ -100,7 +151,7 @@ DEVIATIONS: Final = (
         _is_unknown_type,
     ),
     Deviation(
-        "x-last-death-* headers, original-expiration first",
+        "x-last-death-* headers, other order of the fields in x-death",
         "RabbitMQ 3.13 and later (FEATURES A10.2, A10.4)",
         _has_last_death,
         is_contained=True,
@@ -126,6 +177,25 @@ DEVIATIONS: Final = (
         "messages expire anywhere in a queue",
         "RabbitMQ drops the dead at the head only (FEATURES A9.2, N12)",
         _expires_behind_the_head,
+    ),
+    Deviation(
+        "several requeued messages are delivered in their order",
+        "RabbitMQ returns them consumer by consumer and delivers in between (FEATURES A6.9)",
+        _requeues_for_several_consumers,
+        is_contained=True,
+    ),
+    Deviation(
+        "a mandatory reply to a requester that is there is not returned",
+        "RabbitMQ 4.2 and later (FEATURES A5.16)",
+        _answers_mandatory,
+        is_contained=True,
+    ),
+    Deviation(
+        "a field that a headers table names twice",
+        "the first is kept where the broker itself changes the headers (BCC, dead letters); "
+        "headers that are only passed on keep both",
+        _has_repeated_name,
+        is_contained=True,
     ),
     Deviation(
         "a requester may declare its own reply address",

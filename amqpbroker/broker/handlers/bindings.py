@@ -1,7 +1,7 @@
 """What binding a queue and binding an exchange have in common (FEATURES A3.10, A4.8).
 
 Checked in RabbitMQ's order: write on the destination, no default exchange, read on the source and
-on the topic, existence (the source first), exclusive access, and whether the exchange takes it.
+on the topic, existence (the source first), whether the exchange takes it, and exclusive access.
 """
 
 from __future__ import annotations
@@ -33,12 +33,14 @@ def bind_destination(
     _check_permitted(channel, source, destination, binding_key)
     vhost = channel.vhost
     exchange = vhost.exchange(source)
+    binding = Binding(source, destination, binding_key, freeze_arguments(arguments))
     if destination.kind == "queue":
-        queue = vhost.queue(destination.name, channel.session)
+        queue = vhost.find_queue(destination.name)
         exchange.check_queue_type(queue.type)
+        exchange.check_binding(binding)
+        vhost.check_access(queue, channel.session)
     else:
         vhost.exchange(destination.name)
-    binding = Binding(source, destination, binding_key, freeze_arguments(arguments))
     if vhost.bind(binding):
         _replay_history(channel, exchange, destination)
 
