@@ -23,6 +23,7 @@ from amqpbroker.auth.sasl.mechanism import Peer
 from amqpbroker.auth.tls import client_certificate, server_context
 from amqpbroker.broker.opening import open_broker
 from amqpbroker.broker.session import Session
+from amqpbroker.definitions import DefinitionsError, import_file
 from amqpbroker.direct_write import DirectWriter
 from amqpbroker.memory import MemoryReturner, calm_collector
 from amqpbroker.progress import RecoveryProgress
@@ -367,12 +368,29 @@ def ready_line(server: Server) -> str:
 async def _main(config: Config) -> int:
     try:
         async with open_broker(config, RecoveryProgress().update) as broker:
+            if not await _has_imported(config, broker):
+                return 1
             return await _serve(config, broker)
     except (CatalogError, LogError) as error:
         logger.error("cannot start: %s", error)
     except OSError as error:
         logger.error("cannot use %s: %s", config.data_dir, error)
     return 1
+
+
+async def _has_imported(config: Config, broker: Broker) -> bool:
+    """Import the definitions, if there are any; return False, and log why, if they are refused."""
+    if config.definitions is None:
+        return True
+    try:
+        await import_file(broker, config.definitions)
+    except DefinitionsError as error:
+        logger.error("cannot start: %s: %s", config.definitions, error)
+    except CatalogError as error:
+        logger.error("cannot start: %s cannot be imported: %s", config.definitions, error)
+    else:
+        return True
+    return False
 
 
 async def _serve(config: Config, broker: Broker) -> int:

@@ -162,7 +162,7 @@ class Call:
         Raises :class:`~amqpbroker.management.errors.ApiError` 400.
         """
         try:
-            values = json.loads(await self._bytes() or b"{}")
+            values = json.loads(await self.raw_body() or b"{}")
         except (ValueError, RecursionError):
             raise bad_request("not_json") from None
         if not isinstance(values, dict):
@@ -172,7 +172,11 @@ class Call:
         except ValidationError as error:
             raise bad_request(_explain(error)) from None
 
-    async def _bytes(self) -> bytes:
+    async def raw_body(self) -> bytes:
+        """Return the body.
+
+        Raises :class:`~amqpbroker.management.errors.ApiError` 400 if it is too long.
+        """
         size_max = 2 * self.broker.config.message_size_max
         body = bytearray()
         async for chunk in self.request.stream():

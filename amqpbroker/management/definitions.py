@@ -1,13 +1,20 @@
-"""``/definitions``: everything that is declared, as one document (FEATURES A18.16, A14)."""
+"""``/definitions``: everything that is declared, as one document (FEATURES A18.16, A14).
+
+An export names all that an import can bring back; limits of vhosts are parameters, as on RabbitMQ.
+"""
 
 from __future__ import annotations
 
+from email import message_from_bytes
 from typing import TYPE_CHECKING, Any
+
+from anyio import to_thread
 
 from amqpbroker.auth.principal import ADMINISTRATOR, POLICYMAKER
 from amqpbroker.broker.names import RESERVED_PREFIX
+from amqpbroker.definitions import DefinitionsError, import_document
 from amqpbroker.management import bindings, users
-from amqpbroker.management.call import Answer, Api, Json
+from amqpbroker.management.call import Answer, Api, Json, done
 from amqpbroker.management.errors import bad_request
 from amqpbroker.management.paths import new_router
 from amqpbroker.management.values import to_json
@@ -58,8 +65,16 @@ def binding_definitions(vhost: VHost) -> Iterator[dict[str, Any]]:
             yield {key: row[key] for key in row if key not in ("vhost", "properties_key")}
 
 
+def parameter_definitions(vhost: VHost) -> Iterator[dict[str, Any]]:
+    """Yield the limits of a vhost, if it has any."""
+    if vhost.limits:
+        yield {"component": "vhost-limits", "name": "limits", "value": dict(vhost.limits)}
+
+
 def _definitions(vhost: VHost) -> dict[str, list[dict[str, Any]]]:
     return {
+        "parameters": list(parameter_definitions(vhost)),
+        "policies": [],
         "queues": list(queue_definitions(vhost)),
         "exchanges": list(exchange_definitions(vhost)),
         "bindings": list(binding_definitions(vhost)),
@@ -86,7 +101,8 @@ async def export_all(call: Api) -> Answer:
     call.require(ADMINISTRATOR)
     config = call.broker.config
     vhosts = call.broker.vhosts
-    rows: dict[str, list[dict[str, Any]]] = {"queues": [], "exchanges": [], "bindings": []}
+    kinds = ("parameters", "policies", "queues", "exchanges", "bindings")
+    rows: dict[str, list[dict[str, Any]]] = {kind: [] for kind in kinds}
     for name, vhost in vhosts.items():
         for kind, definitions in _definitions(vhost).items():
             rows[kind] += [{"vhost": name, **row} for row in definitions]
@@ -97,9 +113,7 @@ async def export_all(call: Api) -> Answer:
         "product_version": config.version,
         **_accounts(call.broker.users),
         "vhosts": [{"name": name} for name in vhosts],
-        "parameters": [],
         "global_parameters": [],
-        "policies": [],
         **rows,
     }
     return _document(call, document)
@@ -115,11 +129,52 @@ async def export_one(call: Api, name: str) -> Answer:
     version = call.broker.config.version
     document = {
         "rabbit_version": version,
-        "parameters": [],
-        "policies": [],
         **_definitions(vhost),
     }
     return _document(call, document)
+
+
+@router.post("/definitions")
+async def import_all(call: Api) -> Answer:
+    """Import a document: what it names is added, users and permissions are replaced."""
+    call.require(ADMINISTRATOR)
+    return await _import(call, None)
+
+
+@router.post("/definitions/{name:name}")
+async def import_one(call: Api, name: str) -> Answer:
+    """Import queues, exchanges and bindings into a vhost.
+
+    That takes an administrator, because no permission of AMQP is asked; an export does not.
+    """
+    call.require(ADMINISTRATOR)
+    if name not in call.broker.vhosts:
+        raise bad_request("vhost_not_found")
+    return await _import(call, name)
+
+
+async def _import(call: Api, vhost: str | None) -> Answer:
+    data = await call.raw_body()
+    content_type = call.request.headers.get("content-type", "")
+    if content_type.lower().startswith("multipart/form-data"):
+        data = await to_thread.run_sync(_uploaded, content_type, data)
+    source = f"definitions of user '{call.principal.username}'"
+    try:
+        await import_document(call.broker, data, source=source, vhost=vhost)
+    except DefinitionsError as error:
+        raise bad_request(str(error)) from None
+    return done()
+
+
+def _uploaded(content_type: str, body: bytes) -> bytes:
+    """Return the part named ``file`` of a form, as a browser sends it."""
+    head = f"Content-Type: {content_type}\r\n\r\n".encode("latin-1")
+    for part in message_from_bytes(head + body).walk():
+        if part.get_param("name", header="content-disposition") == "file":
+            content = part.get_payload(decode=True)
+            if isinstance(content, bytes):
+                return content
+    raise bad_request("expected a part named file, found none")
 
 
 def _document(call: Api, document: dict[str, Any]) -> Json:

@@ -1,4 +1,4 @@
-"""Exporting definitions (FEATURES A18.16)."""
+"""Exporting and importing definitions (FEATURES A18.16)."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.helpers import start_broker
 from tests.management.http_api import HttpApi, reason
 
 if TYPE_CHECKING:
@@ -92,3 +93,60 @@ def test_who_may_and_where(api: HttpApi, manager: HttpApi, name: str) -> None:
     assert reason(manager("GET", "/definitions")) == (401, "Not administrator user")
     assert manager("GET", "/definitions/{v}").status == 401
     assert reason(api("GET", f"/definitions/{name}")) == (400, "vhost_not_found")
+
+
+def test_an_export_imports_into_another_broker_and_exports_alike(
+    api: HttpApi, vhost: str, name: str
+) -> None:
+    assert api("PUT", f"/vhost-limits/{vhost}/max-queues", {"value": 7}).status == 204
+    topics = {"exchange": "x", "write": "a", "read": "b"}
+    assert api("PUT", f"/topic-permissions/{vhost}/guest", topics).status == 201
+    assert api("PUT", f"/users/o-{name}", {"password": "p", "tags": "a,b"}).status == 201
+    exported = api.get("/definitions")
+    assert api("DELETE", f"/users/o-{name}").status == 204
+    with start_broker() as other:
+        there = HttpApi(other.host, other.management_port, other.vhost)
+        answer = there("POST", "/definitions", exported)
+        assert (answer.status, answer.body) == (204, b"")
+        again = there.get("/definitions")
+        assert there("POST", "/definitions", again).status == 204
+        assert there.get("/definitions") == again
+    without_reserved = [row for row in exported["queues"] if not row["name"].startswith("amq.")]
+    assert sorted(again.pop("queues"), key=str) == sorted(without_reserved, key=str)
+    for kind, rows in again.items():
+        mine = exported[kind]
+        assert rows == mine or sorted(rows, key=str) == sorted(mine, key=str)
+
+
+def test_into_one_vhost(api: HttpApi, vhost: str) -> None:
+    exported = api.get(f"/definitions/{vhost}")
+    exported["queues"].append({"name": "r", "durable": True, "auto_delete": False})
+    assert api("POST", f"/definitions/{vhost}", exported).status == 204
+    queues = api.get(f"/definitions/{vhost}")["queues"]
+    assert [queue["name"] for queue in queues] == ["q", "r"]
+
+
+def test_a_form_of_a_browser(api: HttpApi, vhost: str) -> None:
+    body = (
+        b'--b\r\nContent-Disposition: form-data; name="file"; filename="d.json"\r\n\r\n'
+        b'{"queues": [{"name": "f\xc3\xa4", "durable": true}]}\r\n--b--\r\n'
+    )
+    form = "multipart/form-data; boundary=b"
+    assert api("POST", f"/definitions/{vhost}", body, content_type=form).status == 204
+    assert [item["name"] for item in api.get(f"/definitions/{vhost}")["queues"]] == ["q", "f\u00e4"]
+    nothing = b"--b\r\n\r\n--b--"
+    answer = api("POST", f"/definitions/{vhost}", nothing, content_type=form)
+    assert reason(answer) == (400, "expected a part named file, found none")
+
+
+def test_a_mistake_is_named(api: HttpApi, vhost: str) -> None:
+    body = {"queues": [{"name": "n", "durable": True}, {"name": "m", "durable": 1}]}
+    answer = api("POST", f"/definitions/{vhost}", body)
+    assert reason(answer) == (400, "queues[1].durable: expected a boolean, found 1")
+    assert len(api.get(f"/definitions/{vhost}")["queues"]) == 1
+
+
+def test_who_may_import(api: HttpApi, manager: HttpApi, name: str) -> None:
+    assert reason(manager("POST", "/definitions", {})) == (401, "Not administrator user")
+    assert manager("POST", "/definitions/{v}", {}).status == 401
+    assert reason(api("POST", f"/definitions/{name}", {})) == (400, "vhost_not_found")

@@ -1,0 +1,186 @@
+"""Importing definitions into a running broker: check, apply, wait until all is on the disk.
+
+What clients do meanwhile wins: a queue that they declare stays theirs, and what they delete takes
+its bindings along.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+import anyio
+from anyio import to_thread
+from anyio.lowlevel import checkpoint
+
+from amqpbroker.broker.queue import Queue
+from amqpbroker.definitions.checking import TURN_COUNT, check
+from amqpbroker.definitions.exceptions import DefinitionsError
+from amqpbroker.definitions.reading import read_document
+from amqpbroker.errors import AmqpError
+from amqpbroker.storage.catalog.rows import TopicPermissionRow
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from amqpbroker.broker.broker import Broker
+    from amqpbroker.definitions.plan import Plan
+    from amqpbroker.storage.catalog import Ticket
+
+logger = logging.getLogger("amqpbroker.definitions")
+
+LOG_INTERVAL_S: Final = 5.0
+
+
+async def import_file(broker: Broker, path: Path) -> Plan:
+    """Import a file at start-up; an empty broker without users in it gets its defaults first.
+
+    Raises :class:`DefinitionsError`, nothing is changed then, and
+    :class:`~amqpbroker.storage.catalog.CatalogError`.
+    """
+    try:
+        data = await anyio.Path(path).read_bytes()
+    except OSError as error:
+        raise DefinitionsError("", f"cannot be read: {error.strerror}") from error
+    is_blank = not broker.vhosts and not broker.users.users
+    return await import_document(broker, data, source=str(path), with_defaults=is_blank)
+
+
+async def import_document(
+    broker: Broker,
+    data: bytes,
+    *,
+    source: str,
+    vhost: str | None = None,
+    with_defaults: bool = False,
+) -> Plan:
+    """Import a document; ``source`` is what the log calls it. See `checking.check`.
+
+    Returns what was done when it is on the disk. Raises :class:`DefinitionsError`, nothing is
+    changed then, and :class:`~amqpbroker.storage.catalog.CatalogError`: not all could be stored,
+    and importing it again makes up for the rest.
+    """
+    document = await to_thread.run_sync(read_document, data)
+    plan = await check(broker, document, vhost=vhost, with_defaults=with_defaults)
+    left_out = ", ".join(f"{name}: {count}" for name, count in plan.left_out.items() if count)
+    if left_out:
+        logger.warning("%s: left out, this broker does not have them: %s", source, left_out)
+    await apply_plan(broker, plan, _Progress(source, plan.count).update)
+    logger.info("%s: imported %s", source, plan)
+    return plan
+
+
+async def apply_plan(
+    broker: Broker, plan: Plan, on_progress: Callable[[int], None] = lambda done: None
+) -> None:
+    """Make the changes and return when they are on the disk.
+
+    Raises :class:`~amqpbroker.storage.catalog.CatalogError`: some of them never will be.
+    """
+    store = broker.store
+    tickets: list[Ticket | None] = []
+    for done, ticket in enumerate(_changes(broker, plan), 1):
+        tickets.append(ticket)
+        if store is not None:
+            tickets.append(store.take_ticket())
+        if done % TURN_COUNT == 0:
+            on_progress(done)
+            await checkpoint()
+    broker.flush()
+    for ticket in tickets:
+        if ticket is not None:
+            await ticket.wait()
+
+
+def _changes(broker: Broker, plan: Plan) -> Iterator[Ticket | None]:
+    """Make one change after the other."""
+    if plan.with_defaults:
+        broker.add_defaults()
+        yield None
+    for name in plan.vhosts:
+        if name not in broker.vhosts:
+            broker.add_vhost(name)
+        yield None
+    for name, limits in plan.limits.items():
+        vhost = broker.vhosts.get(name)
+        if vhost is not None:
+            vhost.limits = limits
+            if broker.store is not None:
+                broker.store.put_vhost_limits(vhost)
+        yield None
+    yield from _account_changes(broker, plan)
+    yield from _topology_changes(broker, plan)
+
+
+def _account_changes(broker: Broker, plan: Plan) -> Iterator[Ticket | None]:
+    users, store = broker.users, broker.store
+    for user in plan.users.values():
+        users.put_user(user)
+        if store is not None:
+            store.put_user(user)
+        yield None
+    for (vhost, name), permissions in plan.permissions.items():
+        if vhost in broker.vhosts and name in users.users:
+            users.set_permissions(name, vhost, permissions)
+            if store is not None:
+                store.put_permissions(name, vhost, permissions)
+        yield None
+    for (vhost, name, exchange), topics in plan.topic_permissions.items():
+        ticket = None
+        if vhost in broker.vhosts and name in users.users:
+            users.set_topic_permissions(name, vhost, exchange, topics)
+            if store is not None:
+                row = TopicPermissionRow(name, vhost, exchange, *topics)
+                ticket = store.catalog.put_topic_permission(row)
+        yield ticket
+    broker.permissions_changed()
+
+
+def _topology_changes(broker: Broker, plan: Plan) -> Iterator[None]:
+    for name, exchange in plan.exchanges:
+        vhost = broker.vhosts.get(name)
+        if vhost is not None and exchange.name not in vhost.exchanges:
+            vhost.add_exchange(exchange)
+        yield
+    for name, new in plan.queues:
+        vhost = broker.vhosts.get(name)
+        if vhost is not None and new.name not in vhost.queues:
+            queue = Queue(
+                new.name,
+                is_durable=new.is_durable,
+                is_auto_delete=new.is_auto_delete,
+                arguments=new.arguments,
+                journal=broker.journal if new.is_durable else None,
+            )
+            vhost.add_queue(queue)
+        yield
+    for name, binding in plan.bindings:
+        vhost = broker.vhosts.get(name)
+        if vhost is not None:
+            kind, end = binding.destination
+            if end in (vhost.queues if kind == "queue" else vhost.exchanges):
+                with suppress(AmqpError):  # the source is gone, or another one
+                    vhost.bind(binding)
+        yield
+
+
+class _Progress:
+    """A log line every few seconds for who waits for a long import."""
+
+    def __init__(
+        self, source: str, total: int, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._source = source
+        self._total = total
+        self._clock = clock
+        self._shown_at = clock()
+
+    def update(self, done: int) -> None:
+        """Take note that ``done`` changes are made."""
+        now = self._clock()
+        if now - self._shown_at >= LOG_INTERVAL_S:
+            self._shown_at = now
+            logger.info("%s: importing: %d of %d", self._source, done, self._total)

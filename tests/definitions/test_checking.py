@@ -1,0 +1,124 @@
+"""A document is checked whole before anything is applied."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+
+from amqpbroker.definitions.exceptions import DefinitionsError
+from tests.definitions.document import imported, new_broker, sample
+
+QUORUM = "expected 'classic', found: queue type 'quorum' is not supported yet"
+
+
+def changed(key: str, **values: Any) -> dict[str, Any]:
+    """Return the sample with the object of a list changed."""
+    document = sample()
+    document[key][0].update(values)
+    return document
+
+
+@pytest.mark.parametrize(
+    ("document", "start"),
+    [
+        (changed("vhosts", limits={"max-x": 1}), "vhosts[0].limits.max-x: expected a limit"),
+        (changed("parameters", value=[1]), "parameters[0].value: expected an object, found [1]"),
+        (changed("queues", vhost="w"), "queues[0].vhost: expected a vhost that is here or in the"),
+        (changed("queues", vhost=None), "queues[0].vhost: expected the name of a vhost, found no"),
+        (
+            changed("queues", arguments={"x-message-ttl": "5s"}),
+            'queues[0].arguments.x-message-ttl: expected a valid argument, found "5s": invalid arg',
+        ),
+        (
+            changed("queues", arguments={"x-dead-letter-routing-key": "k"}),
+            "queues[0].arguments.x-dead-letter-routing-key: expected a valid argument",
+        ),
+        (changed("queues", type="quorum"), f"queues[0].type: {QUORUM}"),
+        (
+            changed("queues", arguments={"x-queue-type": "quorum"}),
+            f"queues[0].arguments.x-queue-type: {QUORUM}",
+        ),
+        (changed("exchanges", type="x-jms"), "exchanges[0].type: expected an exchange type (dir"),
+        (
+            changed("exchanges", arguments={"alternate-exchange": 5}),
+            "exchanges[0].arguments.alternate-exchange: expected a valid argument, found 5",
+        ),
+        (changed("bindings", source="y"), "bindings[0].source: expected an exchange of vhost 'v'"),
+        (changed("bindings", source=""), "bindings[0].source: expected an exchange of vhost 'v'"),
+        (changed("bindings", destination="r"), "bindings[0].destination: expected a queue of vho"),
+        (
+            changed("bindings", destination="y", destination_type="exchange"),
+            "bindings[0].destination: expected an exchange of vhost 'v', here or in the file",
+        ),
+        ({"policies": [{"name": "p", "definition": {}}]}, "policies[0].pattern: expected a value"),
+    ],
+)
+async def test_a_mistake_is_named_and_nothing_changed(document: Any, start: str) -> None:
+    broker = new_broker()
+    with pytest.raises(DefinitionsError) as caught:
+        await imported(broker, document)
+    assert str(caught.value).startswith(start)
+    assert "\n" not in str(caught.value)
+    assert (list(broker.vhosts), list(broker.users.users)) == (["/"], ["guest"])
+
+
+async def test_a_binding_that_its_exchange_refuses() -> None:
+    document = changed("bindings", routing_key="heavy")
+    document["exchanges"][0]["type"] = "x-consistent-hash"
+    with pytest.raises(DefinitionsError, match=r"^bindings\[0\]: The binding key must be an"):
+        await imported(new_broker(), document)
+
+
+async def test_more_queues_than_the_vhost_may_have() -> None:
+    broker = new_broker()
+    broker.vhosts["/"].limits = {"max-queues": 1}
+    document = {"queues": [{"name": name, "durable": True} for name in "ab"]}
+    with pytest.raises(DefinitionsError, match=r"^queues\[1\]: expected at most 1 queues"):
+        await imported(broker, document, vhost="/")
+    assert not broker.vhosts["/"].queues
+
+
+async def test_what_is_left_out_is_counted() -> None:
+    document = sample()
+    policy = {"vhost": "v", "name": "p", "pattern": "", "definition": {}, "apply-to": "all"}
+    document["policies"] = [policy, policy]
+    document["parameters"] += [
+        {"vhost": "v", "component": "operator_policy", "name": "o", "value": {}},
+        {"vhost": "v", "component": "shovel", "name": "s", "value": {}},
+    ]
+    document["global_parameters"] = [
+        {"name": "internal_cluster_id", "value": "x"},
+        {"name": "cluster_name", "value": "x"},
+    ]
+    document["vhosts"][0]["metadata"] = {"description": "d", "default_queue_type": "quorum"}
+    generated = {**document["queues"][0], "name": "amq.gen-1"}
+    document["queues"].append(generated)
+    document["bindings"].append({**document["bindings"][0], "destination": "amq.gen-1"})
+    document["bindings"].append({**document["bindings"][0], "source": "amq.rabbitmq.event"})
+    plan = await imported(new_broker(), document)
+    assert plan.left_out == {
+        "policies": 2,
+        "operator policies": 1,
+        "parameters": 1,
+        "global parameters": 1,
+        "descriptions and tags of vhosts": 1,
+        "default queue types of vhosts": 1,
+        "queues named amq.*": 1,
+        "bindings of what is named amq.*": 2,
+    }
+
+
+async def test_a_file_of_one_vhost_goes_into_that_one() -> None:
+    broker = new_broker()
+    document = copy.deepcopy(sample())
+    plan = await imported(broker, document, vhost="/")
+    assert list(broker.vhosts) == ["/"]
+    assert list(broker.vhosts["/"].queues) == ["q"]
+    assert plan.left_out["users"] == 1
+
+
+async def test_the_binding_that_every_queue_has_is_not_added() -> None:
+    plan = await imported(new_broker(), changed("bindings", source="", routing_key="q"))
+    assert plan.bindings == []
