@@ -158,12 +158,8 @@ def dead(
         headers.pop("CC", None)
     elif isinstance(publication, BlindPublication):
         hidden_keys = publication.hidden_keys
-    copy = Publication.of(
-        exchange,
-        publication.routing_key if routing_key is None else routing_key,
-        publication.properties | {"headers": dict(sorted(headers.items())), "expiration": None},
-        publication.body_size,
-    )
+    key = publication.routing_key if routing_key is None else routing_key
+    copy = publication.changed(headers=headers, expiration=None).moved(exchange, key)
     return hide_keys(copy, hidden_keys) if hidden_keys else copy
 
 

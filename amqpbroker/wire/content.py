@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any, Final
 from amqpbroker.errors import precondition_failed
 from amqpbroker.wire.codec import encode_method
 from amqpbroker.wire.constants import CLASS_BASIC, DELIVERY_MODE_PERSISTENT, FRAME_OVERHEAD_SIZE
-from amqpbroker.wire.properties import decode_properties, encode_properties
-from amqpbroker.wire.table import KIND_NAMES
+from amqpbroker.wire.properties import decode_properties, encode_properties, raw_headers
+from amqpbroker.wire.table import KIND_NAMES, edit_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -126,12 +126,37 @@ class Publication:
         return self.properties.get(name)
 
     def changed(self, **properties: Any) -> Publication:
-        """Return a copy with some properties set, or removed where the value is None."""
-        merged = {**self.properties, **properties}
-        copy = Publication.of(self.exchange, self.routing_key, merged, self.body_size)
-        copy.mandatory = self.mandatory
-        copy.immediate = self.immediate
-        return copy
+        """Return a copy with some properties set, or removed where the value is None.
+
+        Headers that stay the same keep their bytes (T1).
+        """
+        merged = {name: v for name, v in {**self.properties, **properties}.items() if v is not None}
+        encoded = dict(merged)
+        if "headers" in self.properties and "headers" in merged:
+            old, new = self.headers, merged["headers"]
+            changed = {name for name in old if name not in new or new[name] != old[name]}
+            added = {name: field for name, field in new.items() if old.get(name) != field}
+            raw = raw_headers(self.raw_properties)
+            encoded["headers"] = edit_table(raw, changed, added) if changed or added else raw
+        return Publication(
+            self.exchange,
+            self.routing_key,
+            mandatory=self.mandatory,
+            immediate=self.immediate,
+            raw_properties=encode_properties(encoded),
+            properties=merged,
+            body_size=self.body_size,
+        )
+
+    def moved(self, exchange: str, routing_key: str) -> Publication:
+        """Return a copy that was published elsewhere, without the flags of the publish."""
+        return Publication(
+            exchange,
+            routing_key,
+            raw_properties=self.raw_properties,
+            properties=self.properties,
+            body_size=self.body_size,
+        )
 
 
 def body_frames(number: int, body: bytes, frame_size_max: int) -> bytes:

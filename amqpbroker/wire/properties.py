@@ -86,8 +86,25 @@ def _decode(raw: bytes) -> dict[str, Any]:
     return properties
 
 
+def raw_headers(raw: bytes) -> bytes:
+    """Return the bytes of the headers table, without its length; empty if there is none."""
+    flags = _SHORT.unpack_from(raw)[0]
+    pos = 2
+    for flag, name, _ in _FLAGS:
+        if name == "headers":
+            break
+        if flags & flag:
+            pos += 1 + raw[pos]
+    if not flags & flag:
+        return b""
+    return raw[pos + 4 : pos + 4 + _LONG.unpack_from(raw, pos)[0]]
+
+
 def encode_properties(properties: dict[str, Any]) -> bytes:
-    """Encode flags and values; names that are not properties are ignored."""
+    """Encode flags and values; names that are not properties are ignored.
+
+    Headers may be given as the bytes of a table, without its length.
+    """
     flags = 0
     out = bytearray()
     for flag, name, wire_type in _FLAGS:
@@ -102,7 +119,8 @@ def encode_properties(properties: dict[str, Any]) -> bytes:
         elif wire_type == "octet":
             out.append(value)
         elif wire_type == "table":
-            out += encode_table(value)
+            is_raw = isinstance(value, bytes)
+            out += _LONG.pack(len(value)) + value if is_raw else encode_table(value)
         else:
             out += _LONGLONG.pack(value)
     return _SHORT.pack(flags) + bytes(out)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 from amqpbroker.errors import syntax_error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
 KIND_NAMES: Final = {
     "t": "bool",
@@ -175,6 +175,27 @@ def encode_table(table: Mapping[str, tuple[str, Any]]) -> bytes:
         out += data
         _encode_field(out, kind, value)
     return _SIZE.pack(len(out)) + bytes(out)
+
+
+def edit_table(data: bytes, changed: Collection[str], added: Mapping[str, Field]) -> bytes:
+    """Return the bytes of a table without the fields in ``changed`` and with ``added`` at the end.
+
+    All other fields stay as they are to the byte, also those that are named twice (T1).
+    ``data`` are the bytes after the length, of a table that has been decoded.
+    """
+    out = []
+    pos = start = 0
+    while pos < len(data):
+        kind_at = pos + 1 + data[pos]
+        name = data[pos + 1 : kind_at].decode("utf-8", "surrogateescape")
+        _, stop = _decode_field(data, kind_at, len(data), 0)
+        if name in changed:
+            out.append(data[start:pos])
+            start = stop
+        pos = stop
+    out.append(data[start:])
+    out.append(encode_table(added)[4:])
+    return b"".join(out)
 
 
 def _encode_text(out: bytearray, value: bytes | str) -> None:

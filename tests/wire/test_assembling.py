@@ -152,7 +152,6 @@ def test_a_body_must_not_be_longer_than_announced(pieces: list[bytes]) -> None:
     [
         (b"", 502, "malformed content properties"),
         (b"\x00\x00x", 502, "malformed content properties"),
-        (b"\x00\x01", 501, "unknown property flags"),
         (b"\x20\x00\x00\x00\x00\x03\x01aQ", 502, "unknown field type 81 in a table"),
     ],
 )
@@ -160,6 +159,12 @@ def test_malformed_properties_name_the_publish(raw: bytes, code: int, explanatio
     [(_, what, got, text, failing)] = refusals(publish_frame(1), header_frame(1, 0, raw))
     assert (what, got, failing) == ("hard", code, PUBLISH_IDS)
     assert str(text).endswith(explanation)
+
+
+@pytest.mark.parametrize("raw", [b"\x00\x01", b"\x00\x02"])
+def test_flags_of_no_property_are_ignored(raw: bytes) -> None:
+    [(sent, _)] = publishes(publish_frame(1) + header_frame(1, 0, raw))
+    assert sent.properties == {}
 
 
 # too large a message

@@ -20,8 +20,8 @@ from amqpbroker.wire.content import (
     header_frame,
 )
 from amqpbroker.wire.methods import BasicDeliver, BasicGetOk, BasicReturn
-from amqpbroker.wire.properties import encode_properties
-from amqpbroker.wire.table import Field
+from amqpbroker.wire.properties import decode_properties, encode_properties, raw_headers
+from amqpbroker.wire.table import Field, encode_table
 from tests.wire.strategies import as_name, names, properties, utf8_names
 
 if TYPE_CHECKING:
@@ -123,6 +123,28 @@ def test_a_changed_copy_sets_and_removes_properties() -> None:
     assert (copy.exchange, copy.routing_key, copy.body_size) == ("logs", "key", 5)
     assert (copy.mandatory, copy.immediate, copy.is_persistent) == (True, True, True)
     assert sent.properties == {"type": "t", "priority": 1}
+
+
+def test_a_change_of_headers_keeps_the_bytes_of_the_others() -> None:
+    """T1: the field that is named twice is still named twice."""
+    fields = [encode_table({name: ("b", n)})[4:] for n, name in enumerate(("a", "b", "a", "c"))]
+    raw = encode_properties({"type": "t", "priority": 1, "headers": b"".join(fields)})
+    decoded = decode_properties(raw)
+    sent = Publication("logs", "key", raw_properties=raw, properties=decoded, body_size=5)
+    headers = {name: field for name, field in sent.headers.items() if name != "b"}
+    copy = sent.changed(headers=headers | {"c": Field("b", 9)}, type=None)
+    expected = b"".join([fields[0], fields[2], encode_table({"c": ("b", 9)})[4:]])
+    assert raw_headers(copy.raw_properties) == expected
+    assert copy.properties == {"priority": 1, "headers": copy.headers}
+    assert raw_headers(sent.changed(priority=2).raw_properties) == b"".join(fields)
+
+
+def test_a_moved_copy_has_another_address_only() -> None:
+    sent = publication(3, type="t")
+    sent.mandatory = True
+    copy = sent.moved("other", "place")
+    assert (copy.exchange, copy.routing_key, copy.mandatory) == ("other", "place", False)
+    assert (copy.raw_properties, copy.body_size) == (sent.raw_properties, 3)
 
 
 @given(names(), names(), properties())

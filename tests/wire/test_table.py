@@ -13,7 +13,14 @@ from hypothesis import strategies as st
 from pamqp import decode
 
 from amqpbroker.errors import HardError
-from amqpbroker.wire.table import KIND_NAMES, TABLE_DEPTH_MAX, Field, decode_table, encode_table
+from amqpbroker.wire.table import (
+    KIND_NAMES,
+    TABLE_DEPTH_MAX,
+    Field,
+    decode_table,
+    edit_table,
+    encode_table,
+)
 from tests.amqp_bytes import table
 from tests.wire.peer import refusal
 from tests.wire.strategies import as_name, names, scalars, tables, utf8_names
@@ -198,3 +205,20 @@ def test_nesting_has_a_limit(kind: str) -> None:
     for depth in (TABLE_DEPTH_MAX + 1, 10_000):
         with pytest.raises(HardError, match="nested too deeply"):
             decode_table(nested(depth, kind))
+
+
+@given(tables(), tables(), st.data())
+def test_an_edited_table_is_the_old_one_changed(
+    fields: Table, added: Table, data: st.DataObject
+) -> None:
+    removed = data.draw(st.sets(st.sampled_from(sorted(fields)))) if fields else set()
+    edited = edit_table(encode_table(fields)[4:], {*removed, *added}, added)
+    kept = {name: field for name, field in fields.items() if name not in removed | added.keys()}
+    assert edited == encode_table(kept | added)[4:]
+
+
+def test_fields_named_twice_survive_an_edit_of_others() -> None:
+    one, two = (encode_table({"n": ("b", value)})[4:] for value in (1, 2))
+    other = encode_table({"o": ("b", 3)})[4:]
+    assert edit_table(one + other + two, {"o"}, {}) == one + two
+    assert edit_table(one + other + two, {"n"}, {}) == other
