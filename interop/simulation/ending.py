@@ -1,0 +1,125 @@
+"""The end of a run: everything is answered, taken out of the queues, counted, and gone for good."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import anyio
+
+from amqpbroker.wire import methods as m
+from interop.simulation.client import Channel, Target, properties
+from interop.simulation.things import Violation
+from interop.simulation.topology import FANOUT
+
+if TYPE_CHECKING:
+    from interop.simulation.topology import QueueSpec
+    from interop.simulation.world import World
+
+ANSWER_TIMEOUT_S: Final = 20.0
+QUIET_S: Final = 1.2
+"""More than between two compactions."""
+SEGMENTS_LEFT_MAX: Final = 2
+
+
+async def define(world: World) -> None:
+    """Declare what there is to be, or see that it is still there."""
+    connection = world.connection(f"setup{world.life}")
+    await connection.open()
+    channel = await connection.channel("plain")
+    defined = world.defined
+    for spec in world.topology.queues:
+        await channel.declare(spec, passive=spec.name in defined)
+        if spec.is_durable:
+            defined.add(spec.name)
+    if FANOUT not in defined:
+        declare = m.ExchangeDeclare(0, FANOUT, "fanout", False, True, False, False, False, {})
+        await channel.call(declare, m.ExchangeDeclareOk)
+        defined.add(FANOUT)
+    for spec in world.topology.bound:
+        name = f"{FANOUT} {spec.name}"
+        if name in defined:
+            continue
+        await channel.call(m.QueueBind(0, spec.name, FANOUT, "", False, {}), m.QueueBindOk)
+        if spec.is_durable:
+            defined.add(name)
+    await connection.close()
+
+
+async def finish(world: World) -> None:
+    """Let clients act without faults, then see that everything is answered and there."""
+    await define(world)
+    world.let_in()
+    await anyio.sleep(world.random.random())
+    world.keep_out()
+    await _quiet(world)
+    for connection in list(world.connections):
+        connection.cut(is_reset=False)
+    await anyio.sleep(0.1)
+    connection = world.connection("drain")
+    await connection.open()
+    channel = await connection.channel("confirm")
+    for spec in (*world.topology.homes, *world.topology.graves):
+        await _drain(world, channel, spec)
+    world.model.check_disputes()
+    world.model.check_all_found()
+    if channel.unsettled:
+        channel.settle(max(channel.unsettled), "ack", multiple=True, is_reject=False)
+    for _ in range(3):
+        await _barrier(world, channel)
+        await anyio.sleep(QUIET_S)
+    _check_empty(world)
+
+
+async def look(world: World) -> None:
+    """See that what was settled before the power cut is gone."""
+    connection = world.connection("look")
+    await connection.open()
+    channel = await connection.channel("plain")
+    for spec in world.topology.queues:
+        if spec.is_durable and await channel.declare(spec, passive=True):
+            await channel.get(spec)
+            raise Violation(f"{spec.name} is not empty after the last restart")
+
+
+async def _quiet(world: World) -> None:
+    """Wait until nobody waits for anything."""
+    deadline = world.now() + ANSWER_TIMEOUT_S
+    channels = [channel for item in world.connections for channel in item.channels.values()]
+    while waiting := [channel.party for channel in channels if channel.is_waiting]:
+        if world.now() > deadline:
+            raise Violation(f"no answer to {waiting}")
+        await anyio.sleep(0.05)
+
+
+async def _drain(world: World, channel: Channel, spec: QueueSpec) -> None:
+    count = await channel.declare(spec, passive=True)
+    channel.got.clear()
+    while await channel.get(spec):
+        pass
+    world.trace("%s holds %d messages", spec.name, count)
+    world.model.drain(spec.name, channel.got)
+    if len(channel.got) != count and not world.model.may_expire(spec):
+        raise Violation(f"{spec.name} says it has {count} messages, and has {len(channel.got)}")
+
+
+async def _barrier(world: World, channel: Channel) -> None:
+    """Have everything so far durable."""
+    spec = world.topology.by_name["q0"]
+    message = world.message(channel.party, 3, is_persistent=True)
+    target = Target("", spec.name, [spec])
+    channel.publish(target, [message], properties(is_persistent=True))
+    await channel.confirmed()
+    await channel.get(spec)
+    channel.settle(max(channel.unsettled), "ack", multiple=False, is_reject=False)
+
+
+def _check_empty(world: World) -> None:
+    """Look into the broker: all counts must be nothing."""
+    for queue in world.broker.vhosts["/"].queues.values():
+        ready, unsettled = len(queue.ready), queue.unsettled_count
+        if ready or unsettled:
+            raise Violation(f"{queue.name} is drained: {ready} ready, {unsettled} unsettled")
+    segments = list(world.journal.segments)
+    alive = {segment.first: segment.alive for segment in segments if segment.alive}
+    if alive or len(segments) > SEGMENTS_LEFT_MAX:
+        raise Violation(f"all is settled, but {len(segments)} segments are left, alive {alive}")

@@ -1,0 +1,115 @@
+"""The machine that brokers live on: its disks, what goes wrong with them, and how long they take.
+
+It is the executor of the log too: each job takes some time before and after it is done, in which
+everybody else goes on.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, TypeVar
+
+import anyio
+
+from amqpbroker.storage.fake_disk import FakeDisk, PowerCut
+from amqpbroker.testing.database import MemoryDatabase
+from interop.simulation.faults import Plan
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from random import Random
+
+T = TypeVar("T")
+
+LATENCY_S: Final = 0.004
+"""Of one visit to the disk, on average."""
+SLOW_FACTOR: Final = 30
+"""Now and then it takes so much longer."""
+
+
+class Machine:
+    """See the module."""
+
+    def __init__(self, seed: int, random: Random) -> None:
+        self.disk = FakeDisk(seed)
+        self.database = MemoryDatabase()
+        self.database.before_commit = self._before_commit
+        self.database.after_commit = self._after_commit
+        self.plan = Plan(0)
+        self._random = random
+        self._commits_at_start = 0
+
+    # a life
+
+    def start(self, plan: Plan) -> None:
+        """Have go wrong what is planned for the life that begins."""
+        self.plan = plan
+        now = self.disk.operations
+        if plan.cut_at is not None:
+            self.disk.cut_power_at = now + plan.cut_at
+        self.disk.faults = {now + number: code for number, code in plan.faults.items()}
+        self.database.errors.extend(plan.commit_errors)
+        self._commits_at_start = self.database.commit_count
+
+    def crash(self, where: str) -> None:
+        """Switch off."""
+        self.disk.is_off = True
+        raise PowerCut(where)
+
+    def fill(self, life_s: float) -> None:
+        """Fill the disk up, or free it again, ``life_s`` after the beginning."""
+        plan = self.plan
+        if not plan.full_from_s <= life_s < plan.full_until_s:
+            self.disk.capacity = None
+        elif self.disk.capacity is None:
+            self.disk.capacity = self.disk.used() + plan.room_size
+
+    def restart(self) -> bool:
+        """Begin again; return whether what was not synced may be lost."""
+        is_cut = self.disk.is_off and self.plan.end != "kill"
+        self.disk.capacity = None
+        self.disk.restart(power_cut=is_cut)
+        self.database.restart(is_kept=self._random.random() < 0.5)
+        return is_cut
+
+    # time
+
+    async def _pass_time(self) -> None:
+        random = self._random
+        draw = random.random()
+        if draw > 0.7:
+            delay_s = 0.0
+        else:
+            delay_s = random.expovariate(1 / LATENCY_S) * (SLOW_FACTOR if draw < 0.03 else 1)
+        with anyio.CancelScope(shield=True):
+            await anyio.sleep(delay_s)
+
+    async def write(self, job: Callable[[], T]) -> T:
+        """See `storage.executor.Executor`."""
+        await self._pass_time()
+        result = job()
+        await self._pass_time()
+        return result
+
+    async def read(self, job: Callable[[], T]) -> T:
+        """See `storage.executor.Executor`."""
+        return job()
+
+    def close(self) -> None:
+        """See `storage.executor.Executor`."""
+
+    async def _before_commit(self) -> None:
+        await self._pass_time()
+        self.disk.must_be_on()
+        plan = self.plan
+        if plan.crash_at_commit == self._commit and not plan.is_commit_kept:
+            self.crash("before a commit of the catalog")
+
+    async def _after_commit(self) -> None:
+        if self.plan.crash_at_commit == self._commit - 1 and self.plan.is_commit_kept:
+            self.crash("after a commit of the catalog")
+        await self._pass_time()
+        self.disk.must_be_on()
+
+    @property
+    def _commit(self) -> int:
+        return self.database.commit_count - self._commits_at_start
