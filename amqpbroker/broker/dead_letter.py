@@ -159,7 +159,9 @@ def dead(
     elif isinstance(publication, BlindPublication):
         hidden_keys = publication.hidden_keys
     key = publication.routing_key if routing_key is None else routing_key
-    copy = publication.changed(headers=headers, expiration=None).moved(exchange, key)
+    copy = publication.changed(headers=dict(sorted(headers.items())), expiration=None).moved(
+        exchange, key
+    )
     return hide_keys(copy, hidden_keys) if hidden_keys else copy
 
 

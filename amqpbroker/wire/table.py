@@ -14,6 +14,7 @@ wins, as in RabbitMQ's look-ups; a table that is only passed on stays the bytes 
 from __future__ import annotations
 
 import struct
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from amqpbroker.errors import syntax_error
@@ -178,24 +179,27 @@ def encode_table(table: Mapping[str, tuple[str, Any]]) -> bytes:
 
 
 def edit_table(data: bytes, changed: Collection[str], added: Mapping[str, Field]) -> bytes:
-    """Return the bytes of a table without the fields in ``changed`` and with ``added`` at the end.
+    """Return the bytes of a table without the fields in ``changed`` and with those in ``added``.
 
-    All other fields stay as they are to the byte, also those that are named twice (T1).
-    ``data`` are the bytes after the length, of a table that has been decoded.
+    All other fields stay as they are to the byte, also those that are named twice (T1). As in
+    RabbitMQ the fields are in the order of their names once one has been added. ``data`` are the
+    bytes after the length, of a table that has been decoded.
     """
-    out = []
-    pos = start = 0
+    fields = [
+        (name.encode("utf-8", "surrogateescape"), encode_table({name: field})[4:])
+        for name, field in added.items()
+    ]
+    pos = 0
     while pos < len(data):
         kind_at = pos + 1 + data[pos]
-        name = data[pos + 1 : kind_at].decode("utf-8", "surrogateescape")
+        raw_name = data[pos + 1 : kind_at]
         _, stop = _decode_field(data, kind_at, len(data), 0)
-        if name in changed:
-            out.append(data[start:pos])
-            start = stop
+        if raw_name.decode("utf-8", "surrogateescape") not in changed:
+            fields.append((raw_name, data[pos:stop]))
         pos = stop
-    out.append(data[start:])
-    out.append(encode_table(added)[4:])
-    return b"".join(out)
+    if added:
+        fields.sort(key=itemgetter(0))
+    return b"".join(field for _, field in fields)
 
 
 def _encode_text(out: bytearray, value: bytes | str) -> None:
