@@ -21,7 +21,9 @@ class DefinitionsError(Exception):
         self.text = text
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.text}" if self.path else self.text
+        """Return it as one line, whatever line ends a name in it may have."""
+        text = f"{self.path}: {self.text}" if self.path else self.text
+        return " ".join(text.splitlines())
 
 
 def mismatch(path: str, expected: str, found: object) -> DefinitionsError:

@@ -64,11 +64,18 @@ async def import_document(
     and importing it again makes up for the rest.
     """
     document = await to_thread.run_sync(read_document, data)
-    plan = await check(broker, document, vhost=vhost, with_defaults=with_defaults)
+    progress = _Progress(f"{source}: checking", sum(map(len, document.values())))
+    plan = await check(
+        broker,
+        document,
+        vhost=vhost,
+        with_defaults=with_defaults,
+        on_progress=progress.update,
+    )
     left_out = ", ".join(f"{name}: {count}" for name, count in plan.left_out.items() if count)
     if left_out:
         logger.warning("%s: left out, this broker does not have them: %s", source, left_out)
-    await apply_plan(broker, plan, _Progress(source, plan.count).update)
+    await apply_plan(broker, plan, _Progress(f"{source}: importing", plan.count).update)
     logger.info("%s: imported %s", source, plan)
     return plan
 
@@ -170,10 +177,8 @@ def _topology_changes(broker: Broker, plan: Plan) -> Iterator[None]:
 class _Progress:
     """A log line every few seconds for who waits for a long import."""
 
-    def __init__(
-        self, source: str, total: int, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._source = source
+    def __init__(self, what: str, total: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._what = what
         self._total = total
         self._clock = clock
         self._shown_at = clock()
@@ -183,4 +188,4 @@ class _Progress:
         now = self._clock()
         if now - self._shown_at >= LOG_INTERVAL_S:
             self._shown_at = now
-            logger.info("%s: importing: %d of %d", self._source, done, self._total)
+            logger.info("%s: %d of %d", self._what, done, self._total)

@@ -68,7 +68,12 @@ def binding_definitions(vhost: VHost) -> Iterator[dict[str, Any]]:
 def parameter_definitions(vhost: VHost) -> Iterator[dict[str, Any]]:
     """Yield the limits of a vhost, if it has any."""
     if vhost.limits:
-        yield {"component": "vhost-limits", "name": "limits", "value": dict(vhost.limits)}
+        yield {
+            "vhost": vhost.name,  # RabbitMQ says so in the document of one vhost, too
+            "component": "vhost-limits",
+            "name": "limits",
+            "value": dict(vhost.limits),
+        }
 
 
 def _definitions(vhost: VHost) -> dict[str, list[dict[str, Any]]]:

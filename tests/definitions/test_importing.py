@@ -179,7 +179,7 @@ async def test_what_is_deleted_meanwhile_does_no_harm() -> None:
 def test_progress_is_logged_every_few_seconds(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     times = iter([0.0, 1.0, 6.0, 7.0])
-    progress = importing._Progress("f", 9000, lambda: next(times))
+    progress = importing._Progress("f: importing", 9000, lambda: next(times))
     for done in (1000, 2000, 3000):
         progress.update(done)
     assert [item.getMessage() for item in caplog.records] == ["f: importing: 2000 of 9000"]

@@ -118,6 +118,14 @@ def test_an_export_imports_into_another_broker_and_exports_alike(
         assert rows == mine or sorted(rows, key=str) == sorted(mine, key=str)
 
 
+def test_limits_of_a_vhost_are_a_parameter(api: HttpApi, vhost: str) -> None:
+    assert api("PUT", f"/vhost-limits/{vhost}/max-queues", {"value": 7}).status == 204
+    parameter = {"vhost": vhost, "component": "vhost-limits", "name": "limits"}
+    expected = [{**parameter, "value": {"max-queues": 7}}]
+    assert api.get(f"/definitions/{vhost}")["parameters"] == expected
+    assert api.get("/definitions")["parameters"] == expected
+
+
 def test_into_one_vhost(api: HttpApi, vhost: str) -> None:
     exported = api.get(f"/definitions/{vhost}")
     exported["queues"].append({"name": "r", "durable": True, "auto_delete": False})
