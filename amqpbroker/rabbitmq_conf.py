@@ -164,6 +164,7 @@ RENAMED: Final = {
     "default_user": "default_user",
     "default_pass": "default_pass",
     "default_vhost": "default_vhost",
+    "default_queue_type": "default_queue_type",
     "heartbeat": "heartbeat_s",
     "frame_max": "frame_max",
     "max_message_size": "message_size_max",

@@ -8,6 +8,7 @@ from amqpbroker.auth.users import ALL, UserStore
 from amqpbroker.broker.alarms import Alarms
 from amqpbroker.broker.consumer_timeout import ConsumerTimeouts
 from amqpbroker.broker.interceptors import Interceptors
+from amqpbroker.broker.metadata import VHostMetadata
 from amqpbroker.broker.timers import SYSTEM_CLOCK, Clock, Timers
 from amqpbroker.broker.vhost import VHost
 
@@ -60,6 +61,7 @@ class Broker:
     def add_vhost(self, name: str) -> VHost:
         """Make a vhost with its pre-declared exchanges."""
         vhost = self.vhosts[name] = VHost(name, self.store, self.timers)
+        vhost.metadata = VHostMetadata(default_queue_type=self.config.default_queue_type)
         if self.store is not None:
             self.store.put_vhost(vhost)
         return vhost

@@ -23,6 +23,7 @@ import anyio
 
 from amqpbroker.broker.broker import Broker
 from amqpbroker.broker.journal import Journal
+from amqpbroker.broker.metadata import VHostMetadata
 from amqpbroker.broker.queue import Queue
 from amqpbroker.broker.recovery import recover
 from amqpbroker.broker.store import Store, binding_of, load_users, unpack
@@ -238,6 +239,7 @@ def _restore(broker: Broker, snapshot: Snapshot) -> dict[int, Queue]:
     vhosts = {row.name: VHost(row.name, timers=broker.timers) for row in snapshot.vhosts}
     for vhost_row in snapshot.vhosts:
         vhosts[vhost_row.name].limits.update(json.loads(vhost_row.limits))
+        vhosts[vhost_row.name].metadata = VHostMetadata.from_json(vhost_row.metadata)
     for row in snapshot.exchanges:
         exchange = create_exchange(
             row.type,

@@ -59,15 +59,15 @@ class Store:
 
     def put_vhost(self, vhost: VHost) -> None:
         """Store a vhost with its pre-declared exchanges."""
-        self.put_vhost_limits(vhost)
+        self.put_vhost_itself(vhost)
         for exchange in vhost.exchanges.values():
             if exchange.name:
                 self.put_exchange(vhost.name, exchange)
 
-    def put_vhost_limits(self, vhost: VHost) -> None:
+    def put_vhost_itself(self, vhost: VHost) -> None:
         """Store a vhost without what is in it."""
-        limits = json.dumps(vhost.limits)
-        self._ticket = self.catalog.put_vhost(VHostRow(vhost.name, "{}", limits, False))
+        metadata, limits = vhost.metadata.to_json(), json.dumps(vhost.limits)
+        self._ticket = self.catalog.put_vhost(VHostRow(vhost.name, metadata, limits, False))
 
     def delete_vhost(self, name: str) -> None:
         """Delete a vhost and all that is in it."""

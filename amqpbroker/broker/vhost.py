@@ -10,6 +10,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from amqpbroker.broker.dead_letter import DeadLetters
+from amqpbroker.broker.metadata import VHostMetadata
 from amqpbroker.broker.names import described
 from amqpbroker.broker.timers import Timers
 from amqpbroker.errors import not_found, precondition_failed, resource_locked
@@ -42,6 +43,7 @@ class VHost:
             for item in PREDECLARED
         }
         self.queues: dict[str, Queue] = {}
+        self.metadata = VHostMetadata()
         self.limits: dict[str, int] = {}
         """max-connections and max-queues; see ``quotas``."""
         self.epoch = object()

@@ -116,7 +116,7 @@ def _changes(broker: Broker, plan: Plan) -> Iterator[Ticket | None]:
         if vhost is not None:
             vhost.limits = limits
             if broker.store is not None:
-                broker.store.put_vhost_limits(vhost)
+                broker.store.put_vhost_itself(vhost)
         yield None
     yield from _account_changes(broker, plan)
     yield from _topology_changes(broker, plan)

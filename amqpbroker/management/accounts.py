@@ -5,12 +5,15 @@ Each function makes its change at once and returns when it is on the disk, if th
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from amqpbroker.auth.users import ALL
 from amqpbroker.storage.catalog.rows import TopicPermissionRow
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from amqpbroker.auth.principal import User
     from amqpbroker.auth.users import Permissions, TopicPermissions
     from amqpbroker.broker.broker import Broker
@@ -49,11 +52,22 @@ async def delete_vhost(broker: Broker, vhost: VHost) -> None:
     await _stored(broker)
 
 
+async def describe_vhost(broker: Broker, vhost: VHost, changes: Mapping[str, Any]) -> None:
+    """Replace some of what a vhost says of itself."""
+    metadata = replace(vhost.metadata, **changes)
+    if metadata == vhost.metadata:
+        return
+    vhost.metadata = metadata
+    if broker.store is not None:
+        broker.store.put_vhost_itself(vhost)
+    await _stored(broker)
+
+
 async def set_vhost_limits(broker: Broker, vhost: VHost, limits: dict[str, int]) -> None:
     """Replace what a vhost may have."""
     vhost.limits = limits
     if broker.store is not None:
-        broker.store.put_vhost_limits(vhost)
+        broker.store.put_vhost_itself(vhost)
     await _stored(broker)
 
 

@@ -89,8 +89,16 @@ def _table(value: object) -> object:
     return {} if value == [] else value
 
 
+def _split(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return [tag.strip() for tag in value.split(",") if tag.strip()]
+
+
 Flag = Annotated[bool, BeforeValidator(_flag)]
 """A boolean in a body, or its name in quotes."""
+Tags = Annotated[list[str] | None, BeforeValidator(_split)]
+"""Tags in a body: a list, or text with commas."""
 Arguments = Annotated[dict[str, Any], BeforeValidator(_table)]
 """Arguments in a body; RabbitMQ writes an empty table as an empty list."""
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import base64
 import binascii
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Any
 
 from anyio import to_thread
-from pydantic import BaseModel, BeforeValidator
+from pydantic import BaseModel
 
 from amqpbroker.auth.principal import ADMINISTRATOR, User
 from amqpbroker.management import accounts
-from amqpbroker.management.call import Answer, Api, Json, created, done
+from amqpbroker.management.call import Answer, Api, Json, Tags, created, done
 from amqpbroker.management.errors import bad_request, not_found
 from amqpbroker.management.listing import respond
 from amqpbroker.management.paths import new_router
@@ -20,19 +20,13 @@ from amqpbroker.management.paths import new_router
 router = new_router()
 
 
-def _split(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    return [tag.strip() for tag in value.split(",") if tag.strip()]
-
-
 class Account(BaseModel):
-    """The body of a PUT; tags are a list, or text with commas."""
+    """The body of a PUT."""
 
     password: str | None = None
     password_hash: str | None = None
     hashing_algorithm: str | None = None
-    tags: Annotated[list[str] | None, BeforeValidator(_split)] = None
+    tags: Tags = None
 
 
 def describe(user: User) -> dict[str, Any]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel
 
 from amqpbroker.auth.principal import ADMINISTRATOR
 from amqpbroker.management import accounts
-from amqpbroker.management.call import Answer, Api, Json, created, done
+from amqpbroker.management.call import Answer, Api, Json, Tags, created, done
 from amqpbroker.management.errors import not_found
 from amqpbroker.management.listing import respond
 from amqpbroker.management.overview import message_totals
@@ -18,14 +20,24 @@ if TYPE_CHECKING:
 router = new_router()
 
 
+class Description(BaseModel):
+    """The body of a PUT; what is not in it stays as it is."""
+
+    description: str | None = None
+    tags: Tags = None
+    default_queue_type: Literal["classic", "undefined"] | None = None
+
+
 def describe(call: Api, vhost: VHost) -> dict[str, Any]:
     """Return a vhost as the API shows it."""
+    metadata = vhost.metadata
+    described = {"description": metadata.description, "tags": list(metadata.tags)}
+    kind = metadata.default_queue_type
     return {
         "name": vhost.name,
-        "description": "",
-        "tags": [],
-        "default_queue_type": "undefined",
-        "metadata": {"description": "", "tags": []},
+        **described,
+        "default_queue_type": kind or "undefined",
+        "metadata": described | ({"default_queue_type": kind} if kind else {}),
         "tracing": False,
         "cluster_state": {call.node: "running"},
         **message_totals([vhost]),
@@ -59,12 +71,23 @@ async def show(call: Api, name: str) -> Answer:
 
 @router.put("/vhosts/{name:name}")
 async def create(call: Api, name: str) -> Answer:
-    """Make a vhost; whoever makes it gets all permissions there."""
+    """Make a vhost, or describe it; whoever makes it gets all permissions there."""
     call.require(ADMINISTRATOR)
+    body = await call.body(Description)
     is_new = name not in call.broker.vhosts
     if is_new:
         await accounts.add_vhost(call.broker, name, call.principal.username)
+    await accounts.describe_vhost(call.broker, _find(call, name), _changes(body))
     return created(is_new)
+
+
+def _changes(body: Description) -> dict[str, Any]:
+    changes: dict[str, Any] = body.model_dump(exclude_none=True)
+    if body.tags is not None:
+        changes["tags"] = tuple(body.tags)
+    if body.default_queue_type == "undefined":
+        changes["default_queue_type"] = None
+    return changes
 
 
 @router.delete("/vhosts/{name:name}")

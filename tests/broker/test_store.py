@@ -8,6 +8,7 @@ import pytest
 from pamqp import commands
 
 from amqpbroker.auth.users import Permissions
+from amqpbroker.broker.metadata import VHostMetadata
 from amqpbroker.broker.store import _binding_row, binding_of, unpack
 from amqpbroker.routing.binding import Binding, Destination, freeze_arguments
 from amqpbroker.wire.table import Field
@@ -147,6 +148,18 @@ async def test_a_vhost_goes_with_all_that_is_in_it(durable: DurableBroker) -> No
     durable.broker.add_vhost("other")
     store.delete_vhost("other")
     assert [row.name for row in rows(durable).vhosts] == ["/"]
+
+
+async def test_what_a_vhost_says_of_itself_survives(durable: DurableBroker) -> None:
+    store = durable.broker.store
+    assert store is not None
+    metadata = VHostMetadata("hall", ("a", "b"), "classic")
+    vhost = durable.broker.add_vhost("other")
+    vhost.metadata = metadata
+    store.put_vhost_itself(vhost)
+    await durable.start()
+    assert durable.broker.vhosts["other"].metadata == metadata
+    assert durable.broker.vhosts["/"].metadata == VHostMetadata()
 
 
 def test_a_binding_is_made_of_its_row() -> None:

@@ -32,13 +32,14 @@ from amqpbroker.wire.methods import (
     QueueUnbind,
     QueueUnbindOk,
 )
-from amqpbroker.wire.table import KIND_NAMES
+from amqpbroker.wire.table import KIND_NAMES, Field
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
     from amqpbroker.broker.channel import Channel
     from amqpbroker.broker.consumer import Consumer
+    from amqpbroker.wire.table import Table
 
 
 def declare(channel: Channel, event: QueueDeclare) -> Awaitable[None] | None:
@@ -87,10 +88,11 @@ def _declare(channel: Channel, name: str, event: QueueDeclare) -> Queue:
         check_same_arguments(KNOWN[queue.type], where, queue.arguments, event.arguments)
         queue.renew()
         return queue
+    arguments = _with_default_type(channel, event)
     check_new_queue(channel.vhost, name)
     _check_dead_letter_permitted(channel, name, event)
-    check_declare(event.arguments, where)
-    kind = queue_type(event.arguments)
+    check_declare(arguments, where)
+    kind = queue_type(arguments)
     if kind != "classic":
         check_replicated(
             where,
@@ -103,12 +105,20 @@ def _declare(channel: Channel, name: str, event: QueueDeclare) -> Queue:
         name,
         is_durable=is_durable,
         is_auto_delete=event.auto_delete,
-        arguments=event.arguments,
+        arguments=arguments,
         owner=owner,
         journal=session.broker.journal if is_durable else None,
     )
     channel.vhost.add_queue(queue)
     return queue
+
+
+def _with_default_type(channel: Channel, event: QueueDeclare) -> Table:
+    """Add the vhost's queue type where a durable queue names none (FEATURES A4.12)."""
+    default = channel.vhost.metadata.default_queue_type
+    if default is None or not event.durable or event.exclusive or "x-queue-type" in event.arguments:
+        return event.arguments
+    return event.arguments | {"x-queue-type": Field("S", default.encode())}
 
 
 def _check_dead_letter_permitted(channel: Channel, name: str, event: QueueDeclare) -> None:
