@@ -1,0 +1,1 @@
+"""Kill the broker at random moments under load, and hold what is left against what was promised."""

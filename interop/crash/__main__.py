@@ -1,0 +1,44 @@
+"""Kill the broker under load again and again, then have it refuse what it cannot use.
+
+The last line sums up; the exit code is 1 if something was lost or came back, or if a refusal was
+not as it should be.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+from random import SystemRandom
+
+from interop.crash.refusals import SCENARIOS, run_scenarios
+from interop.crash.rounds import play
+
+
+def main() -> int:
+    """Parse the command line, run, print."""
+    parser = argparse.ArgumentParser(prog="python -m interop.crash", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=20, help="kills; 0: only the refusals")
+    parser.add_argument("--seed", type=int, help="replays the decisions, though not the timing")
+    parser.add_argument("--data-dir", type=Path, help="default: a directory that is deleted")
+    parser.add_argument("--fsync", choices=("always", "interval", "never"), default="always")
+    parser.add_argument("--only-rounds", action="store_true", help="skip the refusals")
+    options = parser.parse_args()
+    seed = SystemRandom().randrange(1 << 32) if options.seed is None else options.seed
+    is_ok = True
+    with tempfile.TemporaryDirectory(prefix="amqpbroker-crash-") as folder:
+        base = options.data_dir or Path(folder) / "data"
+        if options.rounds:
+            summary = play(base, options.rounds, seed, {"fsync": options.fsync})
+            print(f"seed {seed}: {summary}", flush=True)
+            is_ok = not summary.problems
+        if not options.only_rounds:
+            failures = run_scenarios(Path(folder))
+            print(f"refusals: {len(SCENARIOS) - failures} of {len(SCENARIOS)} as they should be")
+            is_ok = is_ok and not failures
+    return 0 if is_ok else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
