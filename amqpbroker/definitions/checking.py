@@ -8,11 +8,12 @@ counted. Between pieces of the work others get their turn.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from anyio.lowlevel import checkpoint
 
 from amqpbroker.broker.arguments import DEFAULT_QUEUE_TYPE, check_declare, queue_type
+from amqpbroker.broker.metadata import VHostMetadata
 from amqpbroker.broker.names import RESERVED_PREFIX, described
 from amqpbroker.broker.quotas import MAX_QUEUES, VHOST_LIMITS
 from amqpbroker.broker.vhost import VHost
@@ -122,12 +123,25 @@ class _Checks:
             self._plan.vhosts.append(item.name)
         if limits:
             self._plan_limits(self._vhosts[item.name], limits)
-        described_as = {"description": item.description, "tags": item.tags, **item.metadata}
-        plain: tuple[object, ...] = (None, "", [], "undefined", DEFAULT_QUEUE_TYPE)
-        if any(described_as.get(key) not in plain for key in ("description", "tags")):
-            self._plan.left_out["descriptions and tags of vhosts"] += 1
-        if described_as.get("default_queue_type") not in plain:
+        self._plan_metadata(self._vhosts[item.name], item, path)
+
+    def _plan_metadata(self, vhost: VHost, item: models.VHost, path: str) -> None:
+        said = {name: getattr(item, name) for name in ("description", "tags", "default_queue_type")}
+        said = {name: value for name, value in said.items() if value is not None} | item.metadata
+        if not said:
+            return
+        description, tags = said.get("description", ""), said.get("tags", [])
+        if not isinstance(description, str):
+            raise mismatch(f"{path}.description", "text", description)
+        if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
+            raise mismatch(f"{path}.tags", "a list of texts", tags)
+        kind = said.get("default_queue_type")
+        if kind not in (None, "undefined", DEFAULT_QUEUE_TYPE):
             self._plan.left_out["default queue types of vhosts"] += 1
+        default: Literal["classic"] | None = "classic" if kind == DEFAULT_QUEUE_TYPE else None
+        metadata = VHostMetadata(description, tuple(tags), default)
+        if metadata != vhost.metadata:
+            self._plan.metadata[vhost.name] = metadata
 
     def _plan_limits(self, vhost: VHost, limits: dict[str, int]) -> None:
         if self._plan.limits.get(vhost.name, vhost.limits) != limits:

@@ -111,10 +111,11 @@ def _changes(broker: Broker, plan: Plan) -> Iterator[Ticket | None]:
         if name not in broker.vhosts:
             broker.add_vhost(name)
         yield None
-    for name, limits in plan.limits.items():
+    for name in {**plan.metadata, **plan.limits}:
         vhost = broker.vhosts.get(name)
         if vhost is not None:
-            vhost.limits = limits
+            vhost.metadata = plan.metadata.get(name, vhost.metadata)
+            vhost.limits = plan.limits.get(name, vhost.limits)
             if broker.store is not None:
                 broker.store.put_vhost_itself(vhost)
         yield None

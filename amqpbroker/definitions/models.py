@@ -88,6 +88,7 @@ class VHost(Item):
     limits: Values = Field(default_factory=dict)
     description: Any = None
     tags: Any = None
+    default_queue_type: Any = None
     metadata: Values = Field(default_factory=dict)
 
 

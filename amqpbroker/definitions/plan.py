@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from amqpbroker.auth.principal import User
     from amqpbroker.auth.users import Permissions, TopicPermissions
+    from amqpbroker.broker.metadata import VHostMetadata
     from amqpbroker.routing.binding import Binding
     from amqpbroker.routing.exchange import Exchange
     from amqpbroker.wire.table import Table
@@ -30,6 +31,7 @@ class Plan:
     with_defaults: bool = False
     """Whether the default vhost and user are made first."""
     vhosts: list[str] = field(default_factory=list)
+    metadata: dict[str, VHostMetadata] = field(default_factory=dict)
     limits: dict[str, dict[str, int]] = field(default_factory=dict)
     users: dict[str, User] = field(default_factory=dict)
     permissions: dict[tuple[str, str], Permissions] = field(default_factory=dict)
@@ -47,7 +49,8 @@ class Plan:
         """How many changes there are."""
         accounts = len(self.users) + len(self.permissions) + len(self.topic_permissions)
         topology = len(self.exchanges) + len(self.queues) + len(self.bindings)
-        return len(self.vhosts) + len(self.limits) + accounts + topology
+        vhosts = len(self.vhosts) + len(self.metadata) + len(self.limits)
+        return vhosts + accounts + topology
 
     def __str__(self) -> str:
         names = ("vhosts", "users", "permissions", "exchanges", "queues", "bindings")

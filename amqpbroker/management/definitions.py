@@ -18,6 +18,7 @@ from amqpbroker.management.call import Answer, Api, Json, done
 from amqpbroker.management.errors import bad_request
 from amqpbroker.management.paths import new_router
 from amqpbroker.management.values import to_json
+from amqpbroker.management.vhosts import described
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -117,7 +118,7 @@ async def export_all(call: Api) -> Answer:
         "product_name": config.product,
         "product_version": config.version,
         **_accounts(call.broker.users),
-        "vhosts": [{"name": name} for name in vhosts],
+        "vhosts": [described(vhost) for vhost in vhosts.values()],
         "global_parameters": [],
         **rows,
     }

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from amqpbroker.broker.metadata import VHostMetadata
 from amqpbroker.definitions.exceptions import DefinitionsError
 from tests.definitions.document import imported, new_broker, sample
 
@@ -103,11 +104,30 @@ async def test_what_is_left_out_is_counted() -> None:
         "operator policies": 1,
         "parameters": 1,
         "global parameters": 1,
-        "descriptions and tags of vhosts": 1,
         "default queue types of vhosts": 1,
         "queues named amq.*": 1,
         "bindings of what is named amq.*": 2,
     }
+
+
+@pytest.mark.parametrize("is_nested", [True, False])
+async def test_what_a_vhost_says_of_itself_is_taken(is_nested: bool) -> None:
+    said = {"description": "d", "tags": ["a"], "default_queue_type": "classic"}
+    broker, document = new_broker(), copy.deepcopy(sample())
+    vhost = document["vhosts"][0]
+    vhost.update({"metadata": said} if is_nested else said)
+    plan = await imported(broker, document)
+    assert plan.metadata == {vhost["name"]: VHostMetadata("d", ("a",), "classic")}
+    assert broker.vhosts[vhost["name"]].metadata == plan.metadata[vhost["name"]]
+    assert (await imported(broker, document)).metadata == {}
+
+
+@pytest.mark.parametrize(("name", "value"), [("description", 1), ("tags", "a"), ("tags", [1])])
+async def test_what_a_vhost_may_not_say_of_itself_is_named(name: str, value: object) -> None:
+    document = copy.deepcopy(sample())
+    document["vhosts"][0]["metadata"] = {name: value}
+    with pytest.raises(DefinitionsError, match=rf"vhosts\[0\]\.{name}"):
+        await imported(new_broker(), document)
 
 
 async def test_a_file_of_one_vhost_goes_into_that_one() -> None:
