@@ -134,7 +134,9 @@ class Journal:
         """Told when nothing can be written, and when that is over."""
         self._next_sequence = next_sequence
         self.segments = Segments(segments)
-        self._batch_size = min(BATCH_SIZE, log.batch_size_max // 2)
+        self.batch_size = min(BATCH_SIZE, log.batch_size_max // 2)
+        """See ``BATCH_SIZE``."""
+        self.compaction_interval_ms = COMPACTION_INTERVAL_MS
         self._full: deque[_Batch] = deque()
         """What is staged in batches that take no more."""
         self._open = _Batch(1)
@@ -195,7 +197,7 @@ class Journal:
 
     def divide(self) -> None:
         """Let another batch begin if the open one is full; not in the middle of a handler."""
-        if self._open.size >= self._batch_size:
+        if self._open.size >= self.batch_size:
             self._full.append(self._open)
             self._open = _Batch(self._open.number + 1)
 
@@ -368,7 +370,7 @@ class Journal:
     def _compact(self) -> None:
         """Stage what is alive in one segment once more, now and then."""
         now = self._now_ms()
-        if self._is_closing or now - self._compacted_at_ms < COMPACTION_INTERVAL_MS:
+        if self._is_closing or now - self._compacted_at_ms < self.compaction_interval_ms:
             return
         self._compacted_at_ms = now
         for segment in self.segments.to_compact():
