@@ -33,6 +33,7 @@ _DEATH: Final = re.compile(r"\{((?:original-expiration|count):[^{}]*)\}")
 _ENTRY: Final = re.compile(r"\{[^{}]*\}")
 _FIELD: Final = re.compile(r"[a-z-]+:(?:\[[^\]]*\]|[^,\[]*)")
 _DEATHS: Final = re.compile(r"x-death:\[(\{.*?\})\](?=[,}] ?)")
+_DELIVERY_TAG: Final = re.compile(r"delivery_tag=\d+")
 _HARD_CLOSE: Final = re.compile(r"connection\.close reply_code=5(?:01|02|03|04|05|30|40) ")
 _READY: Final = re.compile(r"queue .*: ready=(\d+) ")
 _CRASH: Final = ("end-of-file", "connection.close reply_code=541 reply_text='INTERNAL_ERROR'")
@@ -63,17 +64,24 @@ def _declares_own_reply_address(difference: Difference) -> bool:
 def _expires_behind_the_head(difference: Difference) -> bool:
     """Something may have expired, and the subject holds fewer messages in some queue.
 
-    What else the subject has is dead letters that expired.
+    What else the subject has is dead letters that expired, or the same ones in another order.
     """
     left, right = difference.only_oracle, difference.only_subject
     if not difference.step.rest_ms and not _publishes_with_expiration(difference):
         return False
+    if sorted(map(_letter, left)) == sorted(map(_letter, right)):
+        return all("reason:S:'expired'" in line for line in right)
     dead = [line for line in right if "reason:S:'expired'" in line]
     rest = [line for line in right if line not in dead]
     if not all(_READY.match(line) for line in [*left, *rest]):
         return False
     counts = [(_ready(one), _ready(other)) for one, other in zip(left, rest, strict=False)]
     return bool(dead) or any(other < one for one, other in counts)
+
+
+def _letter(line: str) -> str:
+    """Return a dead letter whatever its place and the version of its headers."""
+    return _DELIVERY_TAG.sub("", _sorted_deaths(_LAST_DEATH.sub("", line)))
 
 
 def _publishes_with_expiration(difference: Difference) -> bool:

@@ -23,6 +23,7 @@ SMALL_SIZES: Final = (0, 3, 10, 40)
 SIZES: Final = (*SMALL_SIZES, *SMALL_SIZES, 150, 600, 2000)
 EXPIRATIONS_MS: Final = (50, 400, 3000)
 OUTCOMES: Final[tuple[Outcome, ...]] = ("ack",) * 7 + ("requeue",) * 2 + ("reject",)
+PREFETCH_COUNTS: Final = (0, 1, 3, 10)
 OUTSTANDING_COUNT_MAX: Final = 40
 PAUSE_S: Final = 0.1
 """Between two actions, on average."""
@@ -53,7 +54,8 @@ class Actor:
         world = self._world
         while True:
             await anyio.sleep(self._random.expovariate(self._tempo / PAUSE_S))
-            await world.until_open()
+            if not world.is_open:
+                await world.until_open()
             try:
                 await self._act()
             except (Lost, ConnectionRefusedError):
@@ -81,9 +83,9 @@ class Actor:
     async def _open_channel(self) -> None:
         assert self._connection is not None
         for _ in range(self._random.choice((1, 1, 2))):
-            channel = await self._connection.channel(self._random.choice(MODES))
-            self._channels.append(channel)
-            await self._qos(channel)
+            mode = self._random.choice(MODES)
+            prefetch_count = self._random.choice(PREFETCH_COUNTS)
+            self._channels.append(await self._connection.channel(mode, prefetch_count))
 
     # publishing
 
@@ -125,7 +127,7 @@ class Actor:
         return self._random.choice(self._world.topology.queues)
 
     async def _qos(self, channel: Channel) -> None:
-        count = self._random.choice((0, 1, 3, 10))
+        count = self._random.choice(PREFETCH_COUNTS)
         is_global = self._random.random() < 0.1
         await channel.call(m.BasicQos(0, count, is_global), m.BasicQosOk)
 

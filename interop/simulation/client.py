@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
+from functools import cache
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from amqpbroker.wire import methods as m
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 MethodT = TypeVar("MethodT", bound=Method)
 
 FRAME: Final = struct.Struct(">BHI")
+DELIVER: Final = b"\0\x3c\0\x3c"
+DELIVERY: Final = struct.Struct(">QB")
 HEADER: Final = struct.Struct(">HHQ")
 LOGIN: Final = b"\0guest\0guest"
 CAPABILITIES: Final = {
@@ -37,7 +40,19 @@ CAPABILITIES: Final = {
     )
 }
 WITH_CONTENT: Final = frozenset({m.BasicDeliver, m.BasicGetOk, m.BasicReturn})
+IGNORED: Final = frozenset(
+    {m.ConnectionStart, m.ConnectionTune, m.ConnectionBlocked, m.ConnectionUnblocked}
+)
 METHOD_FRAME, HEADER_FRAME, BODY_FRAME = 1, 2, 3
+HANDSHAKE: Final = b"AMQP\0\0\x09\1" + b"".join(
+    encode_method(0, method)
+    for method in (
+        m.ConnectionStartOk(CAPABILITIES, "PLAIN", LOGIN, "en_US"),
+        m.ConnectionTuneOk(2047, 131072, 0),
+        m.ConnectionOpen("/"),
+    )
+)
+"""Everything that a client says, without waiting for the questions."""
 FORCED: Final = 320
 INTERNAL_ERROR: Final = 541
 PARTIAL_COMMIT: Final = "PRECONDITION_FAILED - partial tx completion"
@@ -86,11 +101,12 @@ class Channel:
         self.is_released = False
         self._pending: dict[int, tuple[Copy, str]] = {}
         """Settled in the transaction."""
-        self.got: list[bytes] = []
-        """The bodies that basic.get has fetched."""
         self._progress: asyncio.Future[None] | None = None
-        self._waiter: asyncio.Future[Method] | None = None
+        self._waiter: asyncio.Future[None] | None = None
         self._awaited: tuple[type[Method], ...] = ()
+        self._awaited_count = 0
+        self.answers: list[Method] = []
+        """To what was asked last."""
         self._getting: Consumer | None = None
         self.content: _Content | None = None
 
@@ -110,13 +126,22 @@ class Channel:
 
     async def call(self, method: Method, *answers: type[MethodT]) -> MethodT:
         """Send a method and return the answer, which is one of ``answers``."""
-        mark = self.connection.model.knowledge.mark(self.party)
-        self.send(method)
-        self._awaited = answers
-        self._waiter = asyncio.get_running_loop().create_future()
-        answer: MethodT = await self._waiter  # type: ignore[assignment]
-        self.connection.model.knowledge.handle(self.party, mark.settle_count)
+        (answer,) = await self.calls([method], answers)
         return answer
+
+    async def calls(
+        self, methods: Sequence[Method], answers: tuple[type[MethodT], ...]
+    ) -> Sequence[MethodT]:
+        """Send methods in one go; return their answers, all of them one of ``answers``."""
+        knowledge = self.connection.model.knowledge
+        mark = knowledge.mark(self.party)
+        for method in methods:
+            self.send(method)
+        self._awaited, self._awaited_count, self.answers = answers, len(methods), []
+        self._waiter = asyncio.get_running_loop().create_future()
+        await self._waiter
+        knowledge.handle(self.party, mark.settle_count)
+        return self.answers  # type: ignore[return-value]
 
     def publish(self, target: Target, messages: Sequence[Message], properties: bytes) -> None:
         """Publish messages that share all but the body; they are sent as one piece."""
@@ -180,6 +205,7 @@ class Channel:
         self._pending.clear()
         await self.call(m.TxCommit(), m.TxCommitOk)
         model.committed(transaction, mark)
+        self.connection.witness.answered()
 
     async def roll_back(self) -> None:
         """Forget the transaction; what it would have settled is unsettled again."""
@@ -197,11 +223,7 @@ class Channel:
 
     async def declare(self, spec: QueueSpec, *, passive: bool = False) -> int:
         """Declare a queue, or look at it; return how many messages are ready there."""
-        arguments = {} if passive else spec.arguments
-        method = m.QueueDeclare(
-            0, spec.name, passive, spec.is_durable, False, False, False, arguments
-        )
-        return (await self.call(method, m.QueueDeclareOk)).message_count
+        return (await self.call(declare(spec, passive=passive), m.QueueDeclareOk)).message_count
 
     async def purge(self, spec: QueueSpec) -> None:
         """Drop what is ready in a queue."""
@@ -250,13 +272,16 @@ class Channel:
             self._answer(method)
 
     def _answer(self, method: Method) -> None:
-        waiter, self._waiter = self._waiter, None
         if self.connection.is_over:
             return
+        waiter = self._waiter
         if waiter is None or not isinstance(method, self._awaited):
             raise Violation(f"{self.party}: unexpected {method}")
-        if not waiter.done():
-            waiter.set_result(method)
+        self.answers.append(method)
+        if len(self.answers) == self._awaited_count:
+            self._waiter = None
+            if not waiter.done():
+                waiter.set_result(None)
 
     def _closed(self, method: m.ChannelClose) -> None:
         if self.connection.is_over:
@@ -287,6 +312,7 @@ class Channel:
             else:
                 model.refuse(message, self.party, mark)
         self._progressed()
+        self.connection.witness.answered()
 
     def _progressed(self) -> None:
         if self._progress is not None and not self._progress.done():
@@ -303,7 +329,6 @@ class Channel:
             self._take(consumer, method, body)
         elif isinstance(method, m.BasicGetOk):
             assert self._getting is not None
-            self.got.append(body)
             self._take(self._getting, method, body)
             self._answer(method)
 
@@ -330,6 +355,12 @@ class Channel:
             self.unsettled[method.delivery_tag] = copy, place
 
 
+def declare(spec: QueueSpec, *, passive: bool = False) -> m.QueueDeclare:
+    """Return the method."""
+    arguments = {} if passive else spec.arguments
+    return m.QueueDeclare(0, spec.name, passive, spec.is_durable, False, False, False, arguments)
+
+
 class _Content:
     """A method whose content is on its way."""
 
@@ -341,11 +372,23 @@ class _Content:
         self.body = b""
 
 
+def _deliver(payload: bytes) -> m.BasicDeliver:
+    """Decode what the model wants to know of a basic.deliver, quickly."""
+    stop = 5 + payload[4]
+    tag, redelivered = DELIVERY.unpack_from(payload, stop)
+    return m.BasicDeliver(payload[5:stop].decode(), tag, bool(redelivered), "", "")
+
+
+@cache
+def _publish_frame(number: int, exchange: str, key: str) -> bytes:
+    return encode_method(number, m.BasicPublish(0, exchange, key, False, False))
+
+
 def content_frames(number: int, target: Target, properties: bytes, body: bytes) -> bytes:
     """Return a publish: method, header and body."""
     header = HEADER.pack(60, 0, len(body)) + properties
     return b"%b%b%b\xce%b%b\xce" % (
-        encode_method(number, m.BasicPublish(0, target.exchange, target.key, False, False)),
+        _publish_frame(number, target.exchange, target.key),
         FRAME.pack(HEADER_FRAME, number, len(header)),
         header,
         FRAME.pack(BODY_FRAME, number, len(body)),
@@ -367,6 +410,9 @@ class Witness(Protocol):
     def accuse(self, violation: Violation) -> None:
         """The broker broke its word."""
 
+    def answered(self) -> None:
+        """The broker has said that something is durable."""
+
     def is_down(self) -> bool:
         """Whether the broker died, and sends nothing however it looks."""
 
@@ -383,7 +429,7 @@ class Connection:
         self.trace = witness.trace
         self.is_traced = witness.is_traced
         self.complain = witness.complain
-        self._witness = witness
+        self.witness = witness
         self._connect = connect
         self.channels: dict[int, Channel] = {}
         self.is_over = False
@@ -392,26 +438,24 @@ class Connection:
         self._waiter: asyncio.Future[Method] | None = None
 
     async def open(self) -> None:
-        """Log in."""
+        """Log in, without waiting for what is offered."""
         self._stream = self._connect(self._receive)
         self._stream.on_end = self.lost
-        self.write(b"AMQP\0\0\x09\1")
-        await self._answered()
-        self._send(m.ConnectionStartOk(CAPABILITIES, "PLAIN", LOGIN, "en_US"))
-        await self._answered()
-        self._send(m.ConnectionTuneOk(2047, 131072, 0))
-        self._send(m.ConnectionOpen("/"))
+        self.write(HANDSHAKE)
         await self._answered()
 
-    async def channel(self, mode: str) -> Channel:
+    async def channel(self, mode: str, prefetch_count: int = 0) -> Channel:
         """Open a channel; ``mode`` is plain, confirm or tx."""
         number = len(self.channels) + 1
         channel = self.channels[number] = Channel(self, number, mode)
-        await channel.call(m.ChannelOpen(), m.ChannelOpenOk)
+        methods: list[Method] = [m.ChannelOpen(), m.BasicQos(0, prefetch_count, False)]
         if mode == "confirm":
-            await channel.call(m.ConfirmSelect(False), m.ConfirmSelectOk)
+            methods.append(m.ConfirmSelect(False))
         elif mode == "tx":
-            await channel.call(m.TxSelect(), m.TxSelectOk)
+            methods.append(m.TxSelect())
+        await channel.calls(
+            methods, (m.ChannelOpenOk, m.BasicQosOk, m.ConfirmSelectOk, m.TxSelectOk)
+        )
         return channel
 
     def write(self, data: bytes) -> None:
@@ -465,12 +509,12 @@ class Connection:
         return await self._waiter
 
     def _receive(self, data: bytes) -> None:
-        if self._witness.is_down():
+        if self.witness.is_down():
             return
         try:
             self._frames(data)
         except Violation as violation:
-            self._witness.accuse(violation)
+            self.witness.accuse(violation)
 
     def _frames(self, data: bytes) -> None:
         buffer = self._buffer + data if self._buffer else data
@@ -493,7 +537,7 @@ class Connection:
         if channel is None:
             raise Violation(f"{self.name}: a frame of channel {number}, which is not open")
         if kind == METHOD_FRAME:
-            method = decode_method(payload)
+            method = _deliver(payload) if payload.startswith(DELIVER) else decode_method(payload)
             if type(method) in WITH_CONTENT:
                 channel.content = _Content(method)
             else:
@@ -510,7 +554,7 @@ class Connection:
             channel.delivered(content.method, content.body)
 
     def _method(self, method: Method) -> None:
-        if self.is_over or isinstance(method, m.ConnectionBlocked | m.ConnectionUnblocked):
+        if self.is_over or type(method) in IGNORED:
             return
         if isinstance(method, m.ConnectionClose):
             self.trace("%s < %s", self.name, method)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import anyio
 
 from amqpbroker.wire import methods as m
-from interop.simulation.client import Channel, Target, properties
+from interop.simulation.client import Channel, Target, declare, properties
 from interop.simulation.things import Violation
 from interop.simulation.topology import FANOUT
 
@@ -27,21 +27,22 @@ async def define(world: World) -> None:
     await connection.open()
     channel = await connection.channel("plain")
     defined = world.defined
-    for spec in world.topology.queues:
-        await channel.declare(spec, passive=spec.name in defined)
-        if spec.is_durable:
-            defined.add(spec.name)
+    queues = world.topology.queues
+    declares = [declare(spec, passive=spec.name in defined) for spec in queues]
+    try:
+        await channel.calls(declares, (m.QueueDeclareOk,))
+    finally:
+        answered = zip(queues, channel.answers, strict=False)
+        defined.update(spec.name for spec, _ in answered if spec.is_durable)
     if FANOUT not in defined:
-        declare = m.ExchangeDeclare(0, FANOUT, "fanout", False, True, False, False, False, {})
-        await channel.call(declare, m.ExchangeDeclareOk)
+        method = m.ExchangeDeclare(0, FANOUT, "fanout", False, True, False, False, False, {})
+        await channel.call(method, m.ExchangeDeclareOk)
         defined.add(FANOUT)
-    for spec in world.topology.bound:
-        name = f"{FANOUT} {spec.name}"
-        if name in defined:
-            continue
-        await channel.call(m.QueueBind(0, spec.name, FANOUT, "", False, {}), m.QueueBindOk)
-        if spec.is_durable:
-            defined.add(name)
+    bound = [spec for spec in world.topology.bound if f"{FANOUT} {spec.name}" not in defined]
+    if bound:
+        binds = [m.QueueBind(0, spec.name, FANOUT, "", False, {}) for spec in bound]
+        await channel.calls(binds, (m.QueueBindOk,))
+    defined.update(f"{FANOUT} {spec.name}" for spec in bound if spec.is_durable)
     await connection.close()
 
 
@@ -75,8 +76,11 @@ async def look(world: World) -> None:
     connection = world.connection("look")
     await connection.open()
     channel = await connection.channel("plain")
-    for spec in world.topology.queues:
-        if spec.is_durable and await channel.declare(spec, passive=True):
+    kept = [spec for spec in world.topology.queues if spec.is_durable]
+    declares = [declare(spec, passive=True) for spec in kept]
+    answers = await channel.calls(declares, (m.QueueDeclareOk,))
+    for spec, answer in zip(kept, answers, strict=True):
+        if answer.message_count:
             await channel.get(spec)
             raise Violation(f"{spec.name} is not empty after the last restart")
 
@@ -93,13 +97,16 @@ async def _quiet(world: World) -> None:
 
 async def _drain(world: World, channel: Channel, spec: QueueSpec) -> None:
     count = await channel.declare(spec, passive=True)
-    channel.got.clear()
-    while await channel.get(spec):
-        pass
     world.trace("%s holds %d messages", spec.name, count)
-    world.model.drain(spec.name, channel.got)
-    if len(channel.got) != count and not world.model.may_expire(spec):
-        raise Violation(f"{spec.name} says it has {count} messages, and has {len(channel.got)}")
+    got = []
+    if count:
+        known = len(channel.unsettled)
+        await channel.consume(spec, spec.name, no_ack=False)
+        await channel.cancel(spec.name)
+        got = [copy for copy, _ in channel.unsettled.values()][known:]
+    world.model.drain(spec.name, got)
+    if len(got) != count and not world.model.may_expire(spec):
+        raise Violation(f"{spec.name} says it has {count} messages, and has {len(got)}")
 
 
 async def _barrier(world: World, channel: Channel) -> None:

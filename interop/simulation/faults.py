@@ -13,6 +13,11 @@ if TYPE_CHECKING:
 INFINITY: Final = float("inf")
 End = Literal["clean", "kill", "power cut"]
 
+KINDS: Final = (
+    *("cut",) * 3, *("answer",) * 2, *("fault",) * 2, "full", "catalog", "nothing",
+)  # fmt: skip
+ANSWERS_MAX: Final = 30
+"""Confirms and commits in a life, about."""
 OPERATIONS_MAX: Final = 300
 """Operations of the disk in a life, about."""
 COMMITS_MAX: Final = 30
@@ -31,6 +36,8 @@ class Plan:
     """The operation of the disk that is the last one."""
     faults: dict[int, int] = field(default_factory=dict)
     """Operation → error."""
+    crash_at_answer: int = 0
+    """The confirm or commit that is the last one; 0 for none."""
     full_from_s: float = INFINITY
     full_until_s: float = 0.0
     room_size: int = 0
@@ -45,6 +52,7 @@ class Plan:
         """Whether nothing happens before the end."""
         return (
             self.cut_at is None
+            and not self.crash_at_answer
             and not self.faults
             and self.full_from_s == INFINITY
             and self.crash_at_commit is None
@@ -63,9 +71,11 @@ def draw(random: Random, *, is_first: bool) -> Plan:
     """Draw what goes wrong."""
     plan = Plan(duration_s=random.choice((0.1, 0.5, 1.0, 2.0, 4.0)))
     plan.end = random.choice(("clean", "kill", "power cut"))
-    kind = random.choice(("cut", "cut", "cut", "fault", "fault", "full", "catalog", "nothing"))
+    kind = random.choice(KINDS)
     if kind == "cut":
         plan.cut_at = some_operation(random)
+    elif kind == "answer":
+        plan.crash_at_answer = int(ANSWERS_MAX ** random.random())
     elif kind == "fault":
         for _ in range(random.choice((1, 1, 2))):
             plan.faults[some_operation(random)] = random.choice((errno.EIO, errno.ENOSPC))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import anyio
+from anyio.lowlevel import checkpoint
 
 from amqpbroker.storage.fake_disk import FakeDisk, PowerCut
 from amqpbroker.testing.database import MemoryDatabase
@@ -22,8 +23,11 @@ T = TypeVar("T")
 
 LATENCY_S: Final = 0.004
 """Of one visit to the disk, on average."""
+QUICK_RATIO: Final = 0.4
+"""So often it takes no time."""
+SLOW_RATIO: Final = 0.03
 SLOW_FACTOR: Final = 30
-"""Now and then it takes so much longer."""
+"""So often it takes so much longer."""
 
 
 class Machine:
@@ -37,6 +41,9 @@ class Machine:
         self.plan = Plan(0)
         self._random = random
         self._commits_at_start = 0
+        self._answers_left = 0
+        self.went_off = anyio.Event()
+        """Set by a crash that nobody has raised."""
 
     # a life
 
@@ -49,6 +56,15 @@ class Machine:
         self.disk.faults = {now + number: code for number, code in plan.faults.items()}
         self.database.errors.extend(plan.commit_errors)
         self._commits_at_start = self.database.commit_count
+        self._answers_left = plan.crash_at_answer
+        self.went_off = anyio.Event()
+
+    def answered(self) -> None:
+        """The broker has just said that something is durable: a good time to crash."""
+        self._answers_left -= 1
+        if not self._answers_left:
+            self.disk.is_off = True
+            self.went_off.set()
 
     def crash(self, where: str) -> None:
         """Switch off."""
@@ -74,14 +90,12 @@ class Machine:
     # time
 
     async def _pass_time(self) -> None:
-        random = self._random
-        draw = random.random()
-        if draw > 0.7:
-            delay_s = 0.0
-        else:
-            delay_s = random.expovariate(1 / LATENCY_S) * (SLOW_FACTOR if draw < 0.03 else 1)
-        with anyio.CancelScope(shield=True):
-            await anyio.sleep(delay_s)
+        draw = self._random.random()
+        if draw < QUICK_RATIO:
+            await checkpoint()
+            return
+        factor = SLOW_FACTOR if draw > 1 - SLOW_RATIO else 1
+        await anyio.sleep(self._random.expovariate(1 / LATENCY_S) * factor)
 
     async def write(self, job: Callable[[], T]) -> T:
         """See `storage.executor.Executor`."""

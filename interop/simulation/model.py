@@ -269,11 +269,10 @@ class Model:
 
     # the end
 
-    def drain(self, place: str, bodies: Sequence[bytes]) -> None:
+    def drain(self, place: str, copies: Sequence[Copy]) -> None:
         """Take note of all that a queue held at the end, in order; nobody has settled it yet."""
         last: dict[Party, int] = {}
-        for body in bodies:
-            copy = self.find(body, place)
+        for copy in copies:
             copy.places_found.append(place)
             message = copy.message
             if place != copy.spec.name or copy.spec.max_priority:

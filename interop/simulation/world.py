@@ -40,10 +40,11 @@ if TYPE_CHECKING:
     from interop.simulation.faults import Plan
     from interop.simulation.things import Party
 
-SEGMENT_SIZE: Final = 4096
+SEGMENT_SIZES: Final = (1024, 4096)
+COMPACTION_INTERVAL_MS: Final = 100
 BATCH_SIZE: Final = 3000
 """After which the journal begins another batch."""
-LOOK_S: Final = 0.05
+LOOK_S: Final = 0.2
 """Between two looks at how a life goes."""
 _config = Config(is_memory=True)
 
@@ -69,6 +70,7 @@ class World:
         self._server: InProcessBroker | None = None
         self._open = anyio.Event()
         self._scope = anyio.CancelScope()
+        self._segment_size = self.random.choice(SEGMENT_SIZES)
         self._serial = 0
         self._is_stopping = False
 
@@ -98,6 +100,10 @@ class World:
         if not is_expected and not text.startswith("PRECONDITION_FAILED - partial tx"):
             self.accuse(Violation(f"closed without need: {code} {text}"))
 
+    def answered(self) -> None:
+        """Something is durable, says the broker."""
+        self.machine.answered()
+
     # what clients need
 
     def connection(self, name: str) -> Connection:
@@ -122,6 +128,11 @@ class World:
     async def until_open(self) -> None:
         """Return when clients may come."""
         await self._open.wait()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether clients may come."""
+        return self._open.is_set()
 
     def let_in(self) -> None:
         """Let clients come."""
@@ -171,15 +182,16 @@ class World:
         machine = self.machine
         machine.start(plan)
         options = LogOptions(
-            segment_size=SEGMENT_SIZE, now_ms=self._clock.wall_ms, monotonic=self.now
+            segment_size=self._segment_size, now_ms=self._clock.wall_ms, monotonic=self.now
         )
         ground = Ground(machine.database, machine.disk, options, self._clock, machine)
         is_clean = False
         try:
             async with in_process(ground, _config) as self._server:
-                self.journal._batch_size = BATCH_SIZE
+                self.journal.batch_size = BATCH_SIZE
+                self.journal.compaction_interval_ms = COMPACTION_INTERVAL_MS
                 await act()
-                if plan.end != "clean":
+                if plan.end != "clean" or self.is_down():
                     machine.crash("at the end")
                 self._is_stopping = True
             is_clean = plan.is_harmless
@@ -221,7 +233,10 @@ class World:
             if self.journal.failure is not None:
                 await anyio.sleep(self.random.random() * 0.3)
                 return
-            await anyio.sleep(LOOK_S)
+            with anyio.move_on_after(LOOK_S):
+                await self.machine.went_off.wait()
+            if self.is_down():
+                return
 
 
 def leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
