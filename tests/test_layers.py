@@ -21,7 +21,7 @@ SHELL: Final = LEAVES | {"broker", "definitions", "config", "errors"}
 MAY_IMPORT: Final[dict[str, set[str]]] = {
     "__init__": {"config"},
     "__main__": {"cli"},
-    "cli": {"server", "config", "errors"},
+    "cli": {"server", "broker", "storage", "config", "errors"},
     "server": SHELL | {"direct_write", "management", "memory", "progress", "resources"},
     "direct_write": set(),
     "memory": set(),

@@ -1,7 +1,8 @@
 """The Typer application: one function per sub-command.
 
 Start-up time counts (``serve`` reaches the listeners in well under a second), so this module
-imports nothing but Typer; every command imports what it needs when it runs.
+imports nothing but Typer; every command imports what it needs when it runs. ``log`` is a module of
+its own.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 import typer
 
 from amqpbroker import __version__
+from amqpbroker.cli import log
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,6 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(log.app, name="log")
 
 
 def _print_version(is_wanted: bool) -> None:
@@ -44,7 +47,7 @@ def root(
         ),
     ] = False,
 ) -> None:
-    """Keep ``serve`` a sub-command although it is the only one."""
+    """Take the options that belong to no sub-command."""
 
 
 def _option(metavar: str, text: str, default: str | None = None) -> Any:
