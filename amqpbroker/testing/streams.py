@@ -27,7 +27,8 @@ class MemoryStream(ByteStream):
         self._incoming = bytearray()
         self._has_ended = False
         self._is_closed = False
-        self._is_readable = anyio.Event()
+        self._readable: anyio.Event | None = None
+        """Set when there is something to read, while the broker waits for it."""
         self.chunk_size: Callable[[int], int] = lambda size: size
         """How many of so many waiting bytes the broker reads in one go."""
         self.on_end: Callable[[], None] = lambda: None
@@ -48,12 +49,11 @@ class MemoryStream(ByteStream):
         while not self._incoming:
             if self._has_ended or self._is_closed:
                 raise anyio.EndOfStream
-            await self._is_readable.wait()
+            self._readable = anyio.Event()
+            await self._readable.wait()
         size = self.chunk_size(min(max_bytes, len(self._incoming)))
         data = bytes(self._incoming[:size])
         del self._incoming[:size]
-        if not self._incoming:
-            self._is_readable = anyio.Event()
         return data
 
     async def send(self, item: bytes) -> None:
@@ -70,7 +70,7 @@ class MemoryStream(ByteStream):
         """Hang up."""
         if not self._is_closed:
             self._is_closed = True
-            self._is_readable.set()
+            self._wake()
             self.on_end()
 
     # the client's side
@@ -79,12 +79,17 @@ class MemoryStream(ByteStream):
         """Send bytes to the broker; in vain when it has hung up."""
         if not self._has_ended and not self._is_closed:
             self._incoming += data
-            self._is_readable.set()
+            self._wake()
 
     def end(self) -> None:
         """Send no more; what was sent still arrives."""
         self._has_ended = True
-        self._is_readable.set()
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._readable is not None:
+            self._readable.set()
+            self._readable = None
 
     def cut(self) -> None:
         """Send no more, and lose what the broker has not read."""

@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Final
 import anyio
 
 from amqpbroker.wire import methods as m
-from interop.simulation.client import Channel, Connection, Lost, Target, properties
+from interop.simulation.client import Channel, Connection, Lost, Target, declare, properties
 from interop.simulation.topology import FANOUT
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from random import Random
 
+    from amqpbroker.wire.codec import Method
     from interop.simulation.things import Outcome
-    from interop.simulation.topology import QueueSpec
+    from interop.simulation.topology import OwnQueue, QueueSpec
     from interop.simulation.world import World
 
 MODES: Final = ("confirm", "confirm", "tx", "plain")
@@ -32,8 +33,9 @@ PAUSE_S: Final = 0.1
 class Actor:
     """One client; its habits are drawn when the run begins."""
 
-    def __init__(self, world: World, name: str) -> None:
+    def __init__(self, world: World, name: str, own: OwnQueue) -> None:
         self._world = world
+        self._own = own
         self._random: Random = world.random
         self._name = name
         self._serial = 0
@@ -44,7 +46,7 @@ class Actor:
             (self._publish, 30), (self._settle, 40), (self._consume, 6), (self._get, 8),
             (self._commit, 12), (self._roll_back, 2), (self._cancel, 2), (self._sync, 3),
             (self._recover, 1), (self._close_channel, 1), (self._cut, 1), (self._close, 0.5),
-            (self._purge, 0.2), (self._qos, 1),
+            (self._purge, 0.2), (self._qos, 1), (self._declare, 6), (self._delete, 2),
         ]  # fmt: skip
         self._actions = [action for action, _ in actions]
         self._weights = [weight * self._random.choice((0.1, 1, 1, 3)) for _, weight in actions]
@@ -97,7 +99,13 @@ class Actor:
             target = Target(FANOUT, "", topology.bound)
         else:
             spec = random.choice(topology.homes)
+            if self._own.state == "there" and random.random() < 0.3:
+                spec = self._own.spec
             target = Target("", spec.name, [spec])
+        self._publish_to(channel, target)
+
+    def _publish_to(self, channel: Channel, target: Target) -> None:
+        random = self._random
         is_persistent = random.random() < 0.8
         expiration_ms = random.choice(EXPIRATIONS_MS) if random.random() < 0.04 else None
         raw = properties(
@@ -110,6 +118,7 @@ class Actor:
         for _ in range(random.choice((1, 1, 2, 5))):
             message = self._world.message(channel.party, size, is_persistent=is_persistent)
             message.ttl_ms = expiration_ms
+            message.is_spread = bool(target.exchange)
             messages.append(message)
         channel.publish(target, messages, raw)
 
@@ -124,6 +133,8 @@ class Actor:
     # consuming
 
     def _some_queue(self) -> QueueSpec:
+        if self._own.state == "there" and self._random.random() < 0.3:
+            return self._own.spec
         return self._random.choice(self._world.topology.queues)
 
     async def _qos(self, channel: Channel) -> None:
@@ -166,6 +177,34 @@ class Actor:
 
     async def _purge(self, channel: Channel) -> None:
         await channel.purge(self._some_queue())
+
+    # a queue of one's own
+
+    async def _declare(self, channel: Channel) -> None:
+        """Declare it, perhaps bind it, perhaps publish at once without waiting for the answer."""
+        own, random = self._own, self._random
+        if own.state == "there":
+            return
+        own.state = "unknown"
+        methods: list[Method] = [declare(own.spec)]
+        if random.random() < 0.5:
+            methods.append(m.QueueBind(0, own.spec.name, FANOUT, "", False, {}))
+        channel.ask(methods, (m.QueueDeclareOk, m.QueueBindOk))
+        if random.random() < 0.5:
+            self._publish_to(channel, Target("", own.spec.name, [own.spec]))
+        await channel.answered()
+        own.state = "there"
+
+    async def _delete(self, channel: Channel) -> None:
+        own = self._own
+        if own.state != "there":
+            return
+        own.state = "unknown"
+        doomed = self._world.model.delete(own.spec)
+        await channel.call(m.QueueDelete(0, own.spec.name, False, False, False), m.QueueDeleteOk)
+        for copy in doomed:
+            copy.gone_for_good = True
+        own.state = "absent"
 
     # leaving
 

@@ -54,6 +54,7 @@ HANDSHAKE: Final = b"AMQP\0\0\x09\1" + b"".join(
 )
 """Everything that a client says, without waiting for the questions."""
 FORCED: Final = 320
+NOT_FOUND: Final = 404
 INTERNAL_ERROR: Final = 541
 PARTIAL_COMMIT: Final = "PRECONDITION_FAILED - partial tx completion"
 
@@ -99,12 +100,15 @@ class Channel:
         self.published_count = 0
         self.is_open = True
         self.is_released = False
+        self.is_probe = self.was_missing = False
+        """It asks for something that should not be there; it was not."""
         self._pending: dict[int, tuple[Copy, str]] = {}
         """Settled in the transaction."""
         self._progress: asyncio.Future[None] | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._awaited: tuple[type[Method], ...] = ()
         self._awaited_count = 0
+        self._mark = self.connection.model.knowledge.mark(self.party)
         self.answers: list[Method] = []
         """To what was asked last."""
         self._getting: Consumer | None = None
@@ -133,15 +137,23 @@ class Channel:
         self, methods: Sequence[Method], answers: tuple[type[MethodT], ...]
     ) -> Sequence[MethodT]:
         """Send methods in one go; return their answers, all of them one of ``answers``."""
-        knowledge = self.connection.model.knowledge
-        mark = knowledge.mark(self.party)
+        self.ask(methods, answers)
+        return await self.answered()  # type: ignore[return-value]
+
+    def ask(self, methods: Sequence[Method], answers: tuple[type[Method], ...]) -> None:
+        """Send methods whose answers are to be fetched by ``answered``."""
+        self._mark = self.connection.model.knowledge.mark(self.party)
         for method in methods:
             self.send(method)
         self._awaited, self._awaited_count, self.answers = answers, len(methods), []
         self._waiter = asyncio.get_running_loop().create_future()
+
+    async def answered(self) -> Sequence[Method]:
+        """Return the answers to what was asked."""
+        assert self._waiter is not None
         await self._waiter
-        knowledge.handle(self.party, mark.settle_count)
-        return self.answers  # type: ignore[return-value]
+        self.connection.model.knowledge.handle(self.party, self._mark)
+        return self.answers
 
     def publish(self, target: Target, messages: Sequence[Message], properties: bytes) -> None:
         """Publish messages that share all but the body; they are sent as one piece."""
@@ -225,6 +237,16 @@ class Channel:
         """Declare a queue, or look at it; return how many messages are ready there."""
         return (await self.call(declare(spec, passive=passive), m.QueueDeclareOk)).message_count
 
+    async def is_missing(self, spec: QueueSpec) -> bool:
+        """Return whether a queue is not there; the channel can be used for nothing else."""
+        self.is_probe = True
+        try:
+            await self.declare(spec, passive=True)
+        except Lost:
+            if not self.was_missing:
+                raise
+        return self.was_missing
+
     async def purge(self, spec: QueueSpec) -> None:
         """Drop what is ready in a queue."""
         self.connection.model.purge(spec)
@@ -290,6 +312,9 @@ class Channel:
         self.connection.write(encode_method(self.number, m.ChannelCloseOk()))
         self.over()
         text = method.reply_text
+        if self.is_probe and method.reply_code == NOT_FOUND:
+            self.was_missing = True
+            return
         if method.reply_code != INTERNAL_ERROR and text != PARTIAL_COMMIT:
             raise Violation(f"{self.party}: closed, {method.reply_code} {text}")
         self.connection.complain(method.reply_code, text)

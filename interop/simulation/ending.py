@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from interop.simulation.world import World
 
 ANSWER_TIMEOUT_S: Final = 20.0
+PROBE_RATIO: Final = 0.3
 QUIET_S: Final = 1.2
 """More than between two compactions."""
 SEGMENTS_LEFT_MAX: Final = 2
@@ -27,8 +28,10 @@ async def define(world: World) -> None:
     await connection.open()
     channel = await connection.channel("plain")
     defined = world.defined
-    queues = world.topology.queues
-    declares = [declare(spec, passive=spec.name in defined) for spec in queues]
+    own = world.topology.own
+    queues = [*world.topology.queues, *(item.spec for item in own if item.state == "there")]
+    kept = {item.spec.name for item in own} | defined
+    declares = [declare(spec, passive=spec.name in kept) for spec in queues]
     try:
         await channel.calls(declares, (m.QueueDeclareOk,))
     finally:
@@ -43,6 +46,11 @@ async def define(world: World) -> None:
         binds = [m.QueueBind(0, spec.name, FANOUT, "", False, {}) for spec in bound]
         await channel.calls(binds, (m.QueueBindOk,))
     defined.update(f"{FANOUT} {spec.name}" for spec in bound if spec.is_durable)
+    for item in own:
+        if item.state == "absent" and world.random.random() < PROBE_RATIO:
+            probe = await connection.channel("plain")
+            if not await probe.is_missing(item.spec):
+                raise Violation(f"{item.spec.name} was deleted, but is there")
     await connection.close()
 
 
@@ -59,7 +67,9 @@ async def finish(world: World) -> None:
     connection = world.connection("drain")
     await connection.open()
     channel = await connection.channel("confirm")
-    for spec in (*world.topology.homes, *world.topology.graves):
+    own = [item.spec for item in world.topology.own]
+    await channel.calls([declare(spec) for spec in own], (m.QueueDeclareOk,))
+    for spec in (*world.topology.homes, *own, *world.topology.graves):
         await _drain(world, channel, spec)
     world.model.check_disputes()
     world.model.check_all_found()
@@ -77,6 +87,7 @@ async def look(world: World) -> None:
     await connection.open()
     channel = await connection.channel("plain")
     kept = [spec for spec in world.topology.queues if spec.is_durable]
+    kept += [own.spec for own in world.topology.own]
     declares = [declare(spec, passive=True) for spec in kept]
     answers = await channel.calls(declares, (m.QueueDeclareOk,))
     for spec, answer in zip(kept, answers, strict=True):

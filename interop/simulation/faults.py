@@ -18,7 +18,7 @@ KINDS: Final = (
 )  # fmt: skip
 ANSWERS_MAX: Final = 30
 """Confirms and commits in a life, about."""
-OPERATIONS_MAX: Final = 300
+OPERATIONS_MAX: Final = 80
 """Operations of the disk in a life, about."""
 COMMITS_MAX: Final = 30
 """Commits of the catalog in the first life, about."""

@@ -15,6 +15,8 @@ class Mark(NamedTuple):
 
     settle_count: int
     """Of the channel."""
+    message_count: int
+    """Of the channel."""
     handled_count: int
     """Of the world."""
 
@@ -29,14 +31,18 @@ class Knowledge:
 
     def mark(self, party: Party) -> Mark:
         """Return what is true now, for when the answer comes."""
-        return Mark(len(party.settles), len(self._handled))
+        return Mark(len(party.settles), len(party.messages), len(self._handled))
 
-    def handle(self, party: Party, settle_count: int) -> None:
-        """The broker has answered what was sent after so many settles."""
-        if settle_count > party.handled_count:
-            for item in party.settles[party.handled_count : settle_count]:
+    def handle(self, party: Party, mark: Mark) -> None:
+        """The broker has answered what was sent with ``mark``."""
+        if mark.settle_count > party.handled_count:
+            for item in party.settles[party.handled_count : mark.settle_count]:
                 self.note_handled(item)
-            party.handled_count = settle_count
+            party.handled_count = mark.settle_count
+        if mark.message_count > party.handled_message_count:
+            for message in party.messages[party.handled_message_count : mark.message_count]:
+                message.handled_in_life = self.life
+            party.handled_message_count = mark.message_count
 
     def confirm(self, party: Party, mark: Mark) -> None:
         """Something that was sent with ``mark``, and all that was handled before, is durable."""

@@ -23,6 +23,8 @@ T = TypeVar("T")
 
 LATENCY_S: Final = 0.004
 """Of one visit to the disk, on average."""
+SPEED_FACTORS: Final = (0.3, 1, 1, 5)
+"""How slow a disk is, drawn for each run."""
 QUICK_RATIO: Final = 0.4
 """So often it takes no time."""
 SLOW_RATIO: Final = 0.03
@@ -40,6 +42,8 @@ class Machine:
         self.database.after_commit = self._after_commit
         self.plan = Plan(0)
         self._random = random
+        self._log_latency_s = LATENCY_S * random.choice(SPEED_FACTORS)
+        self._catalog_latency_s = LATENCY_S * random.choice(SPEED_FACTORS)
         self._commits_at_start = 0
         self._answers_left = 0
         self.went_off = anyio.Event()
@@ -89,19 +93,19 @@ class Machine:
 
     # time
 
-    async def _pass_time(self) -> None:
+    async def _pass_time(self, latency_s: float) -> None:
         draw = self._random.random()
         if draw < QUICK_RATIO:
             await checkpoint()
             return
         factor = SLOW_FACTOR if draw > 1 - SLOW_RATIO else 1
-        await anyio.sleep(self._random.expovariate(1 / LATENCY_S) * factor)
+        await anyio.sleep(self._random.expovariate(1 / latency_s) * factor)
 
     async def write(self, job: Callable[[], T]) -> T:
         """See `storage.executor.Executor`."""
-        await self._pass_time()
+        await self._pass_time(self._log_latency_s)
         result = job()
-        await self._pass_time()
+        await self._pass_time(self._log_latency_s)
         return result
 
     async def read(self, job: Callable[[], T]) -> T:
@@ -112,7 +116,7 @@ class Machine:
         """See `storage.executor.Executor`."""
 
     async def _before_commit(self) -> None:
-        await self._pass_time()
+        await self._pass_time(self._catalog_latency_s)
         self.disk.must_be_on()
         plan = self.plan
         if plan.crash_at_commit == self._commit and not plan.is_commit_kept:
@@ -121,7 +125,7 @@ class Machine:
     async def _after_commit(self) -> None:
         if self.plan.crash_at_commit == self._commit - 1 and self.plan.is_commit_kept:
             self.crash("after a commit of the catalog")
-        await self._pass_time()
+        await self._pass_time(self._catalog_latency_s)
         self.disk.must_be_on()
 
     @property

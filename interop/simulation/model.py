@@ -26,7 +26,7 @@ from interop.simulation.order import Order
 from interop.simulation.things import Copy, Settle, Transaction, Violation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from interop.simulation.knowledge import Mark
     from interop.simulation.things import Fate, Message, Outcome, Party
@@ -52,8 +52,10 @@ class _Dispute(NamedTuple):
 class Model:
     """All copies, and what is known of them."""
 
-    def __init__(self, now: Callable[[], float]) -> None:
+    def __init__(self, now: Callable[[], float], visitors: Iterable[QueueSpec] = ()) -> None:
         self._now = now
+        self._visitors = {spec.name: spec for spec in visitors}
+        """Queues that are bound to the fanout exchange now and then."""
         self.messages: dict[bytes, Message] = {}
         """By body."""
         self.transactions: list[Transaction] = []
@@ -79,7 +81,9 @@ class Model:
         message.copies = [Copy(message, spec) for spec in queues]
         message.transaction = transaction
         self.messages[message.body] = message
-        if transaction is not None:
+        if transaction is None:
+            message.publisher.messages.append(message)
+        else:
             transaction.messages.append(message)
 
     def confirm(self, message: Message, party: Party, mark: Mark) -> None:
@@ -87,8 +91,9 @@ class Model:
         if message.state != "sent":
             raise Violation(f"{message} was confirmed twice")
         message.state = "known"
+        message.is_confirmed = True
         message.known_at = self._now()
-        self.knowledge.handle(party, mark.settle_count)
+        self.knowledge.handle(party, mark)
         if message.is_persistent and any(copy.spec.is_durable for copy in message.copies):
             self.knowledge.confirm(party, mark)
 
@@ -100,7 +105,7 @@ class Model:
         if not refusing:
             raise Violation(f"{message} was refused, but none of its queues does that")
         message.state = "refused"
-        self.knowledge.handle(party, mark.settle_count)
+        self.knowledge.handle(party, mark)
         if len(refusing) == 1 and refusing[0].seen:
             raise Violation(f"{refusing[0]} was delivered, and then refused")
 
@@ -142,6 +147,7 @@ class Model:
         transaction.state = "known"
         for message in transaction.messages:
             message.state = "known"
+            message.is_confirmed = True
             message.known_at = self._now()
         kept = [m for m in transaction.messages if m.is_persistent]
         own = [
@@ -172,6 +178,11 @@ class Model:
             grave = copy.spec.grave
             if copy.spec.name == place or (grave is not None and grave.name == place):
                 return copy
+        if message.is_spread and place in self._visitors:
+            copy = Copy(message, self._visitors[place])
+            copy.may_be_gone = True
+            message.copies.append(copy)
+            return copy
         raise Violation(f"{message} was not routed to {place}")
 
     def deliver(
@@ -243,13 +254,28 @@ class Model:
     def stop(self, *, is_clean: bool) -> None:
         """A life of the broker is over; ``is_clean``: it has written everything before."""
         self._disputes.clear()
+        for message in self.messages.values():
+            if is_clean and message.handled_in_life == self.life and message.state == "sent":
+                message.state = "known"
+                message.known_at = self._now()
+            for copy in message.copies:
+                copy.loan = None
         self.knowledge.stop(is_clean=is_clean)
         for spec in self._purging:
             self._may_be_purged(spec)
         self._purging.clear()
+
+    def delete(self, spec: QueueSpec) -> list[Copy]:
+        """A client is about to delete a queue; return the copies that surely go with it."""
+        doomed = []
         for message in self.messages.values():
             for copy in message.copies:
-                copy.loan = None
+                if copy.spec is not spec:
+                    continue
+                copy.may_be_gone = True
+                if message.state == "known" or copy.seen:
+                    doomed.append(copy)
+        return doomed
 
     def purge(self, spec: QueueSpec) -> None:
         """A client is about to purge a queue."""
@@ -304,7 +330,10 @@ class Model:
 
     def _must_be_there(self, copy: Copy) -> bool:
         message = copy.message
-        if message.state != "known" or copy.may_be_gone:
+        is_handled = message.state == "known" or message.handled_in_life == self.life
+        if not is_handled or copy.may_be_gone or message.state == "refused":
+            return False
+        if copy.spec.is_refusing and not message.is_confirmed:
             return False
         if message.life != self.life and not (message.is_persistent and copy.spec.is_durable):
             return False

@@ -36,7 +36,7 @@ async def _run(seed: int, trace: Callable[[str], None] | None) -> Result:
     try:
         await world.run()
     except BaseExceptionGroup as group:
-        failure = _explained(group)
+        failure = str(world.violation or _explained(group))
     except Violation as violation:
         failure = str(violation)
     return Result(seed, failure, world.model.delivered_count, world.life)

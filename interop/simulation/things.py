@@ -19,8 +19,9 @@ class Violation(Exception):
 class Message:
     """What was published once."""
 
-    __slots__ = ("body", "copies", "is_persistent", "known_at", "life", "number", "publisher",
-                 "sent_at", "state", "transaction", "ttl_ms")  # fmt: skip
+    __slots__ = ("body", "copies", "handled_in_life", "is_confirmed", "is_persistent",
+                 "is_spread", "known_at", "life", "number", "publisher", "sent_at", "state",
+                 "transaction", "ttl_ms")  # fmt: skip
 
     def __init__(self, publisher: Party, number: int, body: bytes, *, is_persistent: bool) -> None:
         self.publisher = publisher
@@ -31,7 +32,13 @@ class Message:
         self.ttl_ms: int | None = None
         self.copies: list[Copy] = []
         self.state: Literal["sent", "known", "refused"] = "sent"
-        """Whether the broker has said that it has it."""
+        """Whether the broker has said that it has it, or would rather not."""
+        self.handled_in_life = -1
+        """The life in which the broker answered something sent after it."""
+        self.is_spread = False
+        """It was published to the fanout exchange."""
+        self.is_confirmed = False
+        """All queues have taken it, the broker says."""
         self.known_at = 0.0
         self.sent_at = 0.0
         self.life = 0
@@ -89,21 +96,17 @@ class Transaction:
 class Party:
     """A channel, as publisher and as consumer."""
 
-    __slots__ = (
-        "durable_count",
-        "handled_count",
-        "is_over",
-        "message_count",
-        "name",
-        "settles",
-        "transaction",
-    )
+    __slots__ = ("durable_count", "handled_count", "handled_message_count", "is_over",
+                 "message_count", "messages", "name", "settles", "transaction")  # fmt: skip
 
     def __init__(self, name: str, *, is_transactional: bool) -> None:
         self.name = name
         self.message_count = 0
         self.settles: list[Settle] = []
         """All that were sent, in order."""
+        self.messages: list[Message] = []
+        """All that were published outside of transactions, in order."""
+        self.handled_message_count = 0
         self.handled_count = self.durable_count = 0
         self.is_over = False
         """Nothing is on loan to it any more."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from amqpbroker.wire.table import Field
 
@@ -62,8 +62,17 @@ class QueueSpec:
         return self.max_length is not None and not self.is_refusing
 
 
+class OwnQueue:
+    """A queue that one client declares and deletes as it likes; nobody else uses it."""
+
+    def __init__(self, name: str) -> None:
+        self.spec = QueueSpec(name)
+        self.state: Literal["absent", "unknown", "there"] = "absent"
+        """What its owner knows of it: unknown while a method has not been answered."""
+
+
 class Topology:
-    """The queues of one run, the same in all its lives."""
+    """The queues of one run: some are there in all its lives, some come and go."""
 
     def __init__(self, random: Random) -> None:
         homes = [QueueSpec("q0", is_bound=True), QueueSpec("q1", is_bound=True)]
@@ -74,6 +83,8 @@ class Topology:
         self.queues = [*self.graves, *homes]
         self.by_name = {spec.name: spec for spec in self.queues}
         self.bound = [spec for spec in homes if spec.is_bound]
+        self.own = [OwnQueue(f"own{number}") for number in range(random.randint(2, 4))]
+        """One for each client."""
 
 
 def _some_queue(random: Random, name: str) -> QueueSpec:

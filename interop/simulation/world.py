@@ -58,7 +58,7 @@ class World:
         self.topology = Topology(self.random)
         self._clock = virtual_clock()
         self.now = self._clock.now
-        self.model = Model(self.now)
+        self.model = Model(self.now, [own.spec for own in self.topology.own])
         self.life = 0
         self.violation: Violation | None = None
         self.defined: set[str] = set()
@@ -163,8 +163,8 @@ class World:
         try:
             async with anyio.create_task_group() as tasks:
                 self._scope = tasks.cancel_scope
-                for number in range(self.random.randint(2, 4)):
-                    tasks.start_soon(Actor(self, f"a{number}").run)
+                for number, own in enumerate(self.topology.own):
+                    tasks.start_soon(Actor(self, f"a{number}", own).run)
                 for _ in range(self.random.randint(1, 4)):
                     plan = faults.draw(self.random, is_first=self.life == 0)
                     await self._live(plan, self._act)
