@@ -9,13 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from functools import cache
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from amqpbroker.wire import methods as m
 from amqpbroker.wire.codec import Method, decode_method, encode_method
-from amqpbroker.wire.properties import encode_properties
 from amqpbroker.wire.table import Field
+from interop.simulation.content import (
+    FRAME,
+    HEADER,
+    HEADER_FRAME,
+    METHOD_FRAME,
+    content_frames,
+)
 from interop.simulation.things import Message, Party, Violation
 
 if TYPE_CHECKING:
@@ -29,10 +34,8 @@ if TYPE_CHECKING:
 
 MethodT = TypeVar("MethodT", bound=Method)
 
-FRAME: Final = struct.Struct(">BHI")
 DELIVER: Final = b"\0\x3c\0\x3c"
 DELIVERY: Final = struct.Struct(">QB")
-HEADER: Final = struct.Struct(">HHQ")
 LOGIN: Final = b"\0guest\0guest"
 CAPABILITIES: Final = {
     "capabilities": Field(
@@ -43,7 +46,6 @@ WITH_CONTENT: Final = frozenset({m.BasicDeliver, m.BasicGetOk, m.BasicReturn})
 IGNORED: Final = frozenset(
     {m.ConnectionStart, m.ConnectionTune, m.ConnectionBlocked, m.ConnectionUnblocked}
 )
-METHOD_FRAME, HEADER_FRAME, BODY_FRAME = 1, 2, 3
 HANDSHAKE: Final = b"AMQP\0\0\x09\1" + b"".join(
     encode_method(0, method)
     for method in (
@@ -84,8 +86,8 @@ class Consumer:
         self.is_lent = is_lent
 
 
-class Channel:
-    """One channel; ``party`` is what the model calls it."""
+class ChannelState:
+    """What comes in on a channel and what follows; ``party`` is what the model calls it."""
 
     def __init__(self, connection: Connection, number: int, mode: str) -> None:
         self.connection = connection
@@ -119,7 +121,127 @@ class Channel:
         """Whether the broker owes it an answer or a confirm."""
         return self.is_open and (self._waiter is not None or bool(self.outstanding))
 
-    # out
+    def release(self) -> None:
+        """Expect nothing to be on loan here any more: a close, or worse, is on its way."""
+        self.is_released = self.party.is_over = True
+        for copy, _ in (*self.unsettled.values(), *self._pending.values()):
+            copy.loan = None
+        self.unsettled.clear()
+        self._pending.clear()
+
+    def over(self) -> None:
+        """The channel is gone."""
+        self.is_open = False
+        self.outstanding.clear()
+        self._progressed()
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_exception(Lost())
+            self._waiter = None
+
+    def method(self, method: Method) -> None:
+        """Act on a method of the broker."""
+        kind = type(method)
+        if not self.is_open and not self.connection.is_over:
+            raise Violation(f"{self.party}: {method} after the channel was closed")
+        self.connection.trace("%s < %s", self.party, method)
+        if kind is m.BasicAck or kind is m.BasicNack:
+            self._confirm(method)  # type: ignore[arg-type]
+        elif kind is m.ChannelClose:
+            self._closed(method)  # type: ignore[arg-type]
+        elif kind is m.BasicCancel:
+            self.consumers.pop(method.consumer_tag, None)  # type: ignore[attr-defined]
+        else:
+            self._answer(method)
+
+    def _answer(self, method: Method) -> None:
+        if self.connection.is_over:
+            return
+        waiter = self._waiter
+        if waiter is None or not isinstance(method, self._awaited):
+            raise Violation(f"{self.party}: unexpected {method}")
+        self.answers.append(method)
+        if len(self.answers) == self._awaited_count:
+            self._waiter = None
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def _closed(self, method: m.ChannelClose) -> None:
+        if self.connection.is_over:
+            return
+        self.release()
+        self.connection.write(encode_method(self.number, m.ChannelCloseOk()))
+        self.over()
+        text = method.reply_text
+        if self.is_probe and method.reply_code == NOT_FOUND:
+            self.was_missing = True
+            return
+        if method.reply_code != INTERNAL_ERROR and text != PARTIAL_COMMIT:
+            raise Violation(f"{self.party}: closed, {method.reply_code} {text}")
+        self.connection.complain(method.reply_code, text)
+
+    def _confirm(self, method: m.BasicAck | m.BasicNack) -> None:
+        if self.connection.is_over:
+            return
+        model = self.connection.model
+        tag = method.delivery_tag
+        numbers = [tag]
+        if method.multiple:
+            numbers = [number for number in self.outstanding if number <= tag]
+        for number in numbers:
+            found = self.outstanding.pop(number, None)
+            if found is None:
+                raise Violation(f"{self.party}: confirm of {number}, which is not outstanding")
+            message, mark = found
+            if type(method) is m.BasicAck:
+                model.confirm(message, self.party, mark)
+            else:
+                model.refuse(message, self.party, mark)
+        self._progressed()
+        self.connection.witness.answered()
+
+    def _progressed(self) -> None:
+        if self._progress is not None and not self._progress.done():
+            self._progress.set_result(None)
+
+    def delivered(self, method: Method, body: bytes) -> None:
+        """Act on a method with content."""
+        if isinstance(method, m.BasicDeliver):
+            consumer = self.consumers.get(method.consumer_tag)
+            if consumer is None and self.connection.is_over:
+                return
+            if consumer is None:
+                raise Violation(f"{self.party}: delivery to {method.consumer_tag}, which is gone")
+            self._take(consumer, method, body)
+        elif isinstance(method, m.BasicGetOk):
+            assert self._getting is not None
+            self._take(self._getting, method, body)
+            self._answer(method)
+
+    def _take(self, consumer: Consumer, method: m.BasicDeliver | m.BasicGetOk, body: bytes) -> None:
+        connection = self.connection
+        place = consumer.place
+        copy = connection.model.find(body, place)
+        name = method.consumer_tag if isinstance(method, m.BasicDeliver) else "get"
+        if connection.is_traced:
+            again = " again" if method.redelivered else ""
+            late = " too late" if self.is_released else ""
+            text = "%s < %d %s from %s by %s%s%s"
+            connection.trace(text, self.party, method.delivery_tag, copy, place, name, again, late)
+        is_held = consumer.is_lent and not self.is_released
+        connection.model.deliver(
+            copy,
+            place,
+            self.party,
+            redelivered=method.redelivered,
+            name=name,
+            fate="lent" if is_held else "missed" if consumer.is_lent else "settled",
+        )
+        if is_held:
+            self.unsettled[method.delivery_tag] = copy, place
+
+
+class Channel(ChannelState):
+    """One channel: what its client does."""
 
     def send(self, method: Method) -> None:
         """Send a method."""
@@ -259,126 +381,6 @@ class Channel:
         await self.call(m.ChannelClose(200, "", 0, 0), m.ChannelCloseOk)
         self.over()
 
-    def release(self) -> None:
-        """Expect nothing to be on loan here any more: a close, or worse, is on its way."""
-        self.is_released = self.party.is_over = True
-        for copy, _ in (*self.unsettled.values(), *self._pending.values()):
-            copy.loan = None
-        self.unsettled.clear()
-        self._pending.clear()
-
-    def over(self) -> None:
-        """The channel is gone."""
-        self.is_open = False
-        self.outstanding.clear()
-        self._progressed()
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_exception(Lost())
-            self._waiter = None
-
-    # in
-
-    def method(self, method: Method) -> None:
-        """Act on a method of the broker."""
-        kind = type(method)
-        if not self.is_open and not self.connection.is_over:
-            raise Violation(f"{self.party}: {method} after the channel was closed")
-        self.connection.trace("%s < %s", self.party, method)
-        if kind is m.BasicAck or kind is m.BasicNack:
-            self._confirm(method)  # type: ignore[arg-type]
-        elif kind is m.ChannelClose:
-            self._closed(method)  # type: ignore[arg-type]
-        elif kind is m.BasicCancel:
-            self.consumers.pop(method.consumer_tag, None)  # type: ignore[attr-defined]
-        else:
-            self._answer(method)
-
-    def _answer(self, method: Method) -> None:
-        if self.connection.is_over:
-            return
-        waiter = self._waiter
-        if waiter is None or not isinstance(method, self._awaited):
-            raise Violation(f"{self.party}: unexpected {method}")
-        self.answers.append(method)
-        if len(self.answers) == self._awaited_count:
-            self._waiter = None
-            if not waiter.done():
-                waiter.set_result(None)
-
-    def _closed(self, method: m.ChannelClose) -> None:
-        if self.connection.is_over:
-            return
-        self.release()
-        self.connection.write(encode_method(self.number, m.ChannelCloseOk()))
-        self.over()
-        text = method.reply_text
-        if self.is_probe and method.reply_code == NOT_FOUND:
-            self.was_missing = True
-            return
-        if method.reply_code != INTERNAL_ERROR and text != PARTIAL_COMMIT:
-            raise Violation(f"{self.party}: closed, {method.reply_code} {text}")
-        self.connection.complain(method.reply_code, text)
-
-    def _confirm(self, method: m.BasicAck | m.BasicNack) -> None:
-        if self.connection.is_over:
-            return
-        model = self.connection.model
-        tag = method.delivery_tag
-        numbers = [tag]
-        if method.multiple:
-            numbers = [number for number in self.outstanding if number <= tag]
-        for number in numbers:
-            found = self.outstanding.pop(number, None)
-            if found is None:
-                raise Violation(f"{self.party}: confirm of {number}, which is not outstanding")
-            message, mark = found
-            if type(method) is m.BasicAck:
-                model.confirm(message, self.party, mark)
-            else:
-                model.refuse(message, self.party, mark)
-        self._progressed()
-        self.connection.witness.answered()
-
-    def _progressed(self) -> None:
-        if self._progress is not None and not self._progress.done():
-            self._progress.set_result(None)
-
-    def delivered(self, method: Method, body: bytes) -> None:
-        """Act on a method with content."""
-        if isinstance(method, m.BasicDeliver):
-            consumer = self.consumers.get(method.consumer_tag)
-            if consumer is None and self.connection.is_over:
-                return
-            if consumer is None:
-                raise Violation(f"{self.party}: delivery to {method.consumer_tag}, which is gone")
-            self._take(consumer, method, body)
-        elif isinstance(method, m.BasicGetOk):
-            assert self._getting is not None
-            self._take(self._getting, method, body)
-            self._answer(method)
-
-    def _take(self, consumer: Consumer, method: m.BasicDeliver | m.BasicGetOk, body: bytes) -> None:
-        connection = self.connection
-        place = consumer.place
-        copy = connection.model.find(body, place)
-        name = method.consumer_tag if isinstance(method, m.BasicDeliver) else "get"
-        if connection.is_traced:
-            again = " again" if method.redelivered else ""
-            late = " too late" if self.is_released else ""
-            text = "%s < %d %s from %s by %s%s%s"
-            connection.trace(text, self.party, method.delivery_tag, copy, place, name, again, late)
-        is_held = consumer.is_lent and not self.is_released
-        connection.model.deliver(
-            copy,
-            place,
-            self.party,
-            redelivered=method.redelivered,
-            name=name,
-            fate="lent" if is_held else "missed" if consumer.is_lent else "settled",
-        )
-        if is_held:
-            self.unsettled[method.delivery_tag] = copy, place
-
 
 def declare(spec: QueueSpec, *, passive: bool = False) -> m.QueueDeclare:
     """Return the method."""
@@ -402,23 +404,6 @@ def _deliver(payload: bytes) -> m.BasicDeliver:
     stop = 5 + payload[4]
     tag, redelivered = DELIVERY.unpack_from(payload, stop)
     return m.BasicDeliver(payload[5:stop].decode(), tag, bool(redelivered), "", "")
-
-
-@cache
-def _publish_frame(number: int, exchange: str, key: str) -> bytes:
-    return encode_method(number, m.BasicPublish(0, exchange, key, False, False))
-
-
-def content_frames(number: int, target: Target, properties: bytes, body: bytes) -> bytes:
-    """Return a publish: method, header and body."""
-    header = HEADER.pack(60, 0, len(body)) + properties
-    return b"%b%b%b\xce%b%b\xce" % (
-        _publish_frame(number, target.exchange, target.key),
-        FRAME.pack(HEADER_FRAME, number, len(header)),
-        header,
-        FRAME.pack(BODY_FRAME, number, len(body)),
-        body,
-    )
 
 
 class Witness(Protocol):
@@ -590,15 +575,3 @@ class Connection:
             raise Violation(f"{self.name}: unexpected {method}")
         else:
             self._waiter.set_result(method)
-
-
-def properties(
-    *, is_persistent: bool, priority: int = 0, expiration_ms: int | None = None
-) -> bytes:
-    """Return the encoded properties of a message."""
-    values: dict[str, object] = {"delivery_mode": 2 if is_persistent else 1}
-    if priority:
-        values["priority"] = priority
-    if expiration_ms is not None:
-        values["expiration"] = str(expiration_ms)
-    return encode_properties(values)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final
 import anyio
 
 from amqpbroker.wire import methods as m
-from interop.simulation.client import Channel, Target, declare, properties
+from interop.simulation.client import Channel, Target, declare
+from interop.simulation.content import properties
 from interop.simulation.things import Violation
 from interop.simulation.topology import FANOUT
 
