@@ -124,6 +124,11 @@ class History:
             for names in (history.promised, history.sent, history.leaving, history.gone)
         )
 
+    def backlog(self, queue: str) -> int:
+        """Return how many messages a queue holds, about."""
+        history = self.queues[queue]
+        return len(history.promised) + len(history.sent)
+
     # what is there after a restart
 
     def compare(self, contents: dict[str, list[Found]]) -> None:

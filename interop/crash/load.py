@@ -44,6 +44,8 @@ WINDOW: Final = 200
 PREFETCH: Final = 50
 PARKED_RATIO: Final = 0.02
 """Messages that stay for good, so that old segments must be kept or compacted."""
+BACKLOG_MAX: Final = 2000
+"""Messages in a queue above which its publisher lets the consumer catch up: rounds stay short."""
 PAUSE_S: Final = 0.002
 IDLE_S: Final = 0.05
 """After which a consumer settles although nothing has come."""
@@ -101,6 +103,7 @@ class Load:
                 exchange = EXCHANGE if queues is FAN else ""
                 connection.publish(name, exchange=exchange, routing_key=queues[0])
             await window.keep_below(WINDOW)
+            await self._let_catch_up(connection, DIRECT if publisher == "direct" else FAN[0])
             await asyncio.sleep(self._random.random() * 20 * PAUSE_S)
 
     async def _publish_transactions(self, port: int) -> None:
@@ -114,6 +117,13 @@ class Load:
             await connection.client.call(commands.Tx.Commit())
             for queue, name in messages:
                 self._history.promise(name, queue)
+            await self._let_catch_up(connection, TX[0])
+
+    async def _let_catch_up(self, connection: Connection, queue: str) -> None:
+        """Publish no more while a queue is long, unless the broker is gone."""
+        closed = connection.client.closed
+        while self._history.backlog(queue) > BACKLOG_MAX and not closed.done():
+            await asyncio.wait([closed], timeout=IDLE_S)
 
     # consumers
 
