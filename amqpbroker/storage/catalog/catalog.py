@@ -55,6 +55,8 @@ class Catalog(Changes):
         self._lock = Lock()
         self._is_closing = False
         self._is_failing = False
+        self._failure: str | None = None
+        """What ended ``run``: nobody commits any more."""
 
     @classmethod
     async def open(cls, path: Path | None) -> Catalog:
@@ -130,8 +132,7 @@ class Catalog(Changes):
 
         :raises CatalogError: the catalog could not be written for too long, or is closed.
         """
-        if self._is_closing:
-            raise CatalogError(_CLOSED)
+        self._check_open()
         limit = self._queue_ids.wanted_limit()
         if limit is not None:
             self._stage(Change(tables.COUNTERS.put, (_QUEUE_ID, limit)))
@@ -140,9 +141,14 @@ class Catalog(Changes):
 
     def stage(self, change: Change) -> Ticket:
         """See `Changes.stage`."""
+        self._check_open()
+        return self._stage(change)
+
+    def _check_open(self) -> None:
+        if self._failure is not None:
+            raise CatalogError(self._failure)
         if self._is_closing:
             raise CatalogError(_CLOSED)
-        return self._stage(change)
 
     def _stage(self, change: Change) -> Ticket:
         if not self._groups or len(self._groups[-1].changes) >= GROUP_SIZE_MAX:
@@ -203,7 +209,10 @@ class Catalog(Changes):
                 self._queue_ids.failed()
             group.fail(error)
         except BaseException as error:
-            group.fail(CatalogError(f"the catalog failed: {error!r}"))
+            self._failure = f"the catalog failed: {error!r}"
+            for doomed in (group, *self._groups):
+                doomed.fail(CatalogError(self._failure))
+            self._groups.clear()
             raise
         else:
             if self._is_failing:

@@ -14,6 +14,7 @@ from amqpbroker.storage.catalog.rows import QueueRow
 from tests.storage.catalog.samples import (
     EMPTY,
     FULL,
+    USER,
     VHOST,
     FaultyDatabase,
     opened,
@@ -24,9 +25,11 @@ from tests.storage.catalog.samples import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from amqpbroker.storage.catalog import Ticket
+    from amqpbroker.storage.catalog.group import Change
 
 
 async def names(catalog: Catalog) -> list[str]:
@@ -209,6 +212,27 @@ async def test_an_unforeseen_error_ends_run_and_no_ticket_waits_for_ever() -> No
     with fail_after(5), pytest.raises(CatalogError, match="unforeseen"):
         await ticket.wait()
     await catalog.close()
+
+
+async def test_an_unforeseen_error_is_told_to_who_comes_later_too() -> None:
+    database = await FaultyDatabase.in_memory()
+    catalog = await Catalog.open_database(database)
+    later: list[Ticket] = []
+
+    async def stage_and_fail(changes: Sequence[Change]) -> Mapping[int, CatalogError]:
+        later.append(catalog.put_user(USER))
+        raise ZeroDivisionError(f"unforeseen, {len(changes)} changes")
+
+    database.apply = stage_and_fail  # type: ignore[method-assign]
+    catalog.put_vhost(VHOST)
+    with pytest.raises(ZeroDivisionError):
+        await catalog.run()
+    with fail_after(5), pytest.raises(CatalogError, match="unforeseen"):
+        await later[0].wait()
+    with pytest.raises(CatalogError, match="unforeseen"):
+        catalog.put_user(USER)
+    with pytest.raises(CatalogError, match="unforeseen"):
+        catalog.next_queue_id()
 
 
 async def test_an_unforeseen_error_while_closing_lets_go_of_the_file_all_the_same() -> None:
