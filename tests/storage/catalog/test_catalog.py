@@ -233,6 +233,7 @@ async def test_an_unforeseen_error_is_told_to_who_comes_later_too() -> None:
         catalog.put_user(USER)
     with pytest.raises(CatalogError, match="unforeseen"):
         catalog.next_queue_id()
+    await catalog.close()
 
 
 async def test_an_unforeseen_error_while_closing_lets_go_of_the_file_all_the_same() -> None:
