@@ -78,8 +78,17 @@ class _Batch:
     def __bool__(self) -> bool:
         return bool(self.runs or self.settles or self.left or self.waiting)
 
+    def add(self, run: Run) -> None:
+        """Have a run written."""
+        run.staged_in = self.number
+        self.runs.append(run)
+
     def leave(self, queue_id: int, messages: Iterable[Message]) -> list[int]:
-        """Count messages as gone; return the sequences that the log knows, or will know."""
+        """Count messages as gone; return the sequences that the log knows, or will know.
+
+        Only what this batch would write is taken back. An earlier one may be committed without
+        this one, and what goes with the settle (a dead letter, a transaction) is in this one.
+        """
         sequences = []
         left = self.left.setdefault(queue_id, {})
         for message in messages:
@@ -87,7 +96,7 @@ class _Batch:
             if run is None:
                 continue
             place: Run | Segment = run.segment or run
-            if run.messages is not None:
+            if run.messages is not None and run.staged_in == self.number:
                 run.settle_staged(queue_id, message.sequence)
                 if run.rewrites is None:
                     continue
@@ -168,7 +177,7 @@ class Journal:
         ]
         run.messages = messages
         run.alive = dict.fromkeys(run.queue_ids, len(messages))
-        batch.runs.append(run)
+        batch.add(run)
         for queue in queues:
             if queue.definition is not None:
                 # No message before the queue it is in: recovery would drop it.
@@ -377,7 +386,8 @@ class Journal:
             runs = list(rewritten_runs(segment, self.messages_of(segment.alive)))
             if runs:  # else all that is left is on loan from a queue that was deleted
                 segment.is_moving = True
-                self._open.runs += runs
+                for run in runs:
+                    self._open.add(run)
                 self._work.set()
                 return
 

@@ -33,6 +33,7 @@ class Run:
         "queue_ids",
         "rewrites",
         "segment",
+        "staged_in",
         "timestamp_ms",
     )
 
@@ -43,6 +44,8 @@ class Run:
         self.queue_ids = queue_ids
         self.messages: list[Message] | None = None
         """Until the commit begins; None from then on."""
+        self.staged_in = 0
+        """The number of the batch that will write it."""
         self.alive: dict[int, int] = {}
         """Queue id → messages that are to be written, while this is staged or being written."""
         self.gone: dict[int, set[int]] | None = None

@@ -283,6 +283,7 @@ class Session:
             self.vhost.delete_queue(queue)
         self.exclusive_queues.clear()
         self.stalled_consumers.clear()
+        self.broker.sessions.discard(self)
 
 
 def _nobody() -> None:
