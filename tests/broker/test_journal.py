@@ -209,6 +209,22 @@ async def test_what_many_handlers_stage_is_divided_into_batches() -> None:
     assert len(await durable.batches()) == 3
 
 
+async def test_what_a_later_batch_settles_is_still_written_by_the_earlier_one() -> None:
+    durable = await running(MemoryLog(batch_size_max=1000))
+    client = with_queue(durable, "dead")
+    client.declare("q", EMPTY, durable=True)
+    publish(client, "q", bytes(300), bytes(300))
+    client.nack(lent(client, "q").tag, requeue=False)
+    assert durable.journal.ticket == 2
+    await durable.journal.commit()
+    assert [sequences(record) for record in await durable.records()] == [[1], [2]]
+    await durable.commit()
+    assert (await durable.records())[3] == SettleRecord(2, [(1, 1)])
+    await durable.start()
+    client = durable.connect()
+    assert (client.get_all("q"), client.get_all("dead")) == ([bytes(300)], [bytes(300)])
+
+
 # confirms
 
 
