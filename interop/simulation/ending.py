@@ -79,6 +79,7 @@ async def finish(world: World) -> None:
     for _ in range(3):
         await _barrier(world, channel)
         await anyio.sleep(QUIET_S)
+    await world.journal.wait(world.journal.ticket)
     _check_empty(world)
 
 

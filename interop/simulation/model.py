@@ -37,16 +37,18 @@ CLOCK_SLACK_S: Final = 0.005
 
 
 class _Dispute(NamedTuple):
-    """A message that came to a second one while the first had it.
+    """A delivery that contradicts one to somebody else at the same time.
 
-    That is fine if the broker has taken away the channel of the first, who hears of it at the same
-    time, but perhaps a little later.
+    It is in order if one of the two channels is closed at that time: what the broker has sent there
+    was before or is void. Writing to several connections, it keeps no order between them.
     """
 
     at: float
     copy: Copy
     first: Party
     second: Party
+    is_lent: bool
+    violation: Violation
 
 
 class Model:
@@ -113,6 +115,7 @@ class Model:
 
     def settle(self, party: Party, copy: Copy, place: str, outcome: Outcome) -> None:
         """A client is about to settle a delivery, at once or in its transaction."""
+        self.check_disputes()
         if party.transaction is not None:
             party.transaction.settles.append((outcome, copy, place))
             return
@@ -191,16 +194,29 @@ class Model:
         """A client gets a message for its consumer ``name``, or would have got it (*missed*)."""
         self.delivered_count += 1
         self.check_disputes()
-        self._check_alive(copy, place)
+        now = self._now()
+        if party.is_over:
+            self._deliver_late(copy, place, fate)
+            return
+        try:
+            self._check_alive(copy, place)
+            self._check_redelivered(copy, place, redelivered=redelivered)
+        except Violation as violation:
+            first = copy.delivered_to
+            if copy.delivered_at != now or first is None or first is party:
+                raise
+            self._disputes.append(_Dispute(now, copy, first, party, fate == "lent", violation))
+            return
         if copy.loan is not None:
-            self._disputes.append(_Dispute(self._now(), copy, copy.loan, party))
-        self._check_redelivered(copy, place, redelivered=redelivered)
+            error = Violation(f"{copy} was delivered to {party} while {copy.loan} had it")
+            self._disputes.append(_Dispute(now, copy, copy.loan, party, False, error))
         if place == copy.spec.name:
             self._check_deadline(copy)
             if not redelivered and not copy.spec.max_priority:
                 self._order.check(copy, f"{party} {name}")
         elif copy.left_in_life != self.life:
             self.knowledge.note_handled(Settle(copy, is_leaving=True))
+        copy.delivered_at, copy.delivered_to = now, party
         copy.seen[place] = self.life
         if fate == "lent":
             copy.loan = party
@@ -208,13 +224,22 @@ class Model:
             copy.may_be_gone = True
             self.knowledge.note_handled(Settle(copy, is_leaving=False))
 
+    def _deliver_late(self, copy: Copy, place: str, fate: Fate) -> None:
+        """Somebody who had hung up would have got a message, some time before."""
+        copy.seen.setdefault(place, self.life)
+        if fate == "settled":
+            copy.may_be_gone = True
+            self.knowledge.note_handled(Settle(copy, is_leaving=False))
+
     def check_disputes(self) -> None:
-        """See that nobody has been given what another one had."""
+        """See that what contradicts each other was never true at the same time."""
         if not self._disputes or self._disputes[0].at == self._now():
             return
-        for _, copy, first, second in self._disputes:
-            if not first.is_over:
-                raise Violation(f"{copy} was delivered to {second} while {first} had it")
+        for _, copy, first, second, is_lent, violation in self._disputes:
+            if not first.is_over and not second.is_over:
+                raise violation
+            if first.is_over and not second.is_over and is_lent:
+                copy.loan = second
         self._disputes.clear()
 
     def _check_alive(self, copy: Copy, place: str) -> None:

@@ -51,7 +51,8 @@ class Message:
 class Copy:
     """A message in one queue."""
 
-    __slots__ = ("gone_for_good", "gone_in_life", "left_for_good", "left_in_life", "loan",
+    __slots__ = ("delivered_at", "delivered_to", "gone_for_good", "gone_in_life",
+                 "left_for_good", "left_in_life", "loan",
                  "may_be_gone", "message", "places_found", "seen", "spec", "ttl_ms")  # fmt: skip
 
     def __init__(self, message: Message, spec: QueueSpec) -> None:
@@ -60,6 +61,9 @@ class Copy:
         ttls = [ttl for ttl in (spec.ttl_ms, message.ttl_ms) if ttl is not None]
         self.ttl_ms = min(ttls) if ttls else None
         self.loan: Party | None = None
+        self.delivered_to: Party | None = None
+        """Who had it last, since ``delivered_at``."""
+        self.delivered_at = 0.0
         self.seen: dict[str, int] = {}
         """Place → the last life in which it was delivered there."""
         self.may_be_gone = False
