@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 import pytest
 from pamqp import commands
@@ -41,13 +42,20 @@ def restarts(broker_at: Callable[..., Restarts]) -> Restarts:
     return broker_at()
 
 
+_published_counts: WeakKeyDictionary[RawClient, int] = WeakKeyDictionary()
+
+
 def publish(client: RawClient, queue: str, *bodies: bytes, exchange: str = "") -> None:
     """Publish persistent messages and wait for their confirms."""
     client.call(commands.Confirm.Select(), commands.Confirm.SelectOk)
     client.publish(queue, *bodies, exchange=exchange, header=PERSISTENT)
-    confirmed = 0
-    while confirmed < len(bodies):
-        confirmed = client.read(commands.Basic.Ack).delivery_tag or 0
+    first = _published_counts.get(client, 0) + 1
+    _published_counts[client] = first - 1 + len(bodies)
+    waiting = set(range(first, first + len(bodies)))
+    while waiting:
+        ack = client.read(commands.Basic.Ack)
+        tag = ack.delivery_tag or 0
+        waiting -= set(range(first, tag + 1)) if ack.multiple else {tag}
 
 
 def bodies(client: RawClient, queue: str) -> list[bytes]:
