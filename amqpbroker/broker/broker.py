@@ -72,18 +72,21 @@ class Broker:
             vhost.forget_routes()
 
     def messages_of(self, queue_ids: Iterable[int]) -> Iterator[tuple[int, Message]]:
-        """Yield (queue id, message) of all messages in durable queues, ready and unsettled."""
+        """Yield (queue id, message) of all messages in durable queues, ready and unsettled.
+
+        Those on loan from a queue that was deleted are among them: they share what is known of
+        where they lie with copies in other queues.
+        """
         if self.store is None:
             return
-        known = self.store.queues
-        queues = {known[number] for number in queue_ids if number in known}
-        for queue in queues:
-            for message in queue.ready:
-                yield queue.id, message
+        ids = set(queue_ids)
+        for queue_id in ids & self.store.queues.keys():
+            for message in self.store.queues[queue_id].ready:
+                yield queue_id, message
         for session in self.sessions:
             for channel in session.channels.values():
                 for delivery in channel.deliveries():
-                    if delivery.queue in queues:
+                    if delivery.queue.id in ids:
                         yield delivery.queue.id, delivery.message
 
     def flush(self) -> None:

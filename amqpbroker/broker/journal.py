@@ -384,7 +384,7 @@ class Journal:
         self._compacted_at_ms = now
         for segment in self.segments.to_compact():
             runs = list(rewritten_runs(segment, self.messages_of(segment.alive)))
-            if runs:  # else all that is left is on loan from a queue that was deleted
+            if runs:
                 segment.is_moving = True
                 for run in runs:
                     self._open.add(run)

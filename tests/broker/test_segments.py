@@ -353,8 +353,21 @@ async def test_what_is_on_loan_from_a_deleted_queue_does_not_hold_up_the_others(
     client.queue("other").purge()
     await durable.commit()
     await durable.compact()
+    await durable.compact()  # one segment after the other
     alive = [s for s in durable.journal.segments if client.queue("late").id in s.alive]
     assert alive == list(durable.journal.segments)[-1:]
+
+
+async def test_a_copy_on_loan_from_a_deleted_queue_moves_with_the_others() -> None:
+    durable, client = await thinned()
+    lent(client, "a")
+    client.delete("a")
+    await durable.compact()
+    client.ack(0, multiple=True)
+    await durable.commit()
+    counts = [segment.alive for segment in durable.journal.segments if segment.alive]
+    assert counts == [{client.queue("b").id: 1}]
+    assert await recovered(durable, "b") == ["1"]
 
 
 async def test_survivors_keep_their_order_and_when_they_came() -> None:
