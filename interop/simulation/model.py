@@ -200,7 +200,8 @@ class Model:
             return
         try:
             self._check_alive(copy, place)
-            self._check_redelivered(copy, place, redelivered=redelivered)
+            if not redelivered:
+                _check_first(copy, place, self.life)
         except Violation as violation:
             first = copy.delivered_to
             if copy.delivered_at != now or first is None or first is party:
@@ -258,13 +259,6 @@ class Model:
             refusing = [other for other in message.copies if other.spec.is_refusing]
             if refusing == [copy]:
                 raise Violation(f"{copy} was delivered though it was refused")
-
-    def _check_redelivered(self, copy: Copy, place: str, *, redelivered: bool) -> None:
-        if redelivered or place not in copy.seen:
-            return
-        # A dead letter that a crash undid dies once more: that is another message.
-        if place == copy.spec.name or copy.left_for_good or copy.seen[place] == self.life:
-            raise Violation(f"{copy} was delivered again from {place}, not marked redelivered")
 
     def _check_deadline(self, copy: Copy) -> None:
         message = copy.message
@@ -367,6 +361,15 @@ class Model:
         if copy.spec.is_dropping:
             return False
         return copy.ttl_ms is None or self._now() < message.sent_at + copy.ttl_ms / 1000
+
+
+def _check_first(copy: Copy, place: str, life: int) -> None:
+    """Hold against a delivery that is not marked what was delivered before."""
+    if place not in copy.seen:
+        return
+    # A dead letter that a crash undid dies once more: that is another message.
+    if place == copy.spec.name or copy.left_for_good or copy.seen[place] == life:
+        raise Violation(f"{copy} was delivered again from {place}, not marked redelivered")
 
 
 def _check_atomic(transaction: Transaction) -> None:

@@ -41,9 +41,10 @@ if TYPE_CHECKING:
     from interop.simulation.things import Party
 
 SEGMENT_SIZES: Final = (1024, 4096)
+"""Drawn for each run."""
 COMPACTION_INTERVAL_MS: Final = 100
-BATCH_SIZE: Final = 3000
-"""After which the journal begins another batch."""
+BATCH_SIZES: Final = (30, 300, 3000)
+"""After which the journal begins another batch; drawn for each run."""
 LOOK_S: Final = 0.2
 """Between two looks at how a life goes."""
 _config = Config(is_memory=True)
@@ -71,6 +72,7 @@ class World:
         self._open = anyio.Event()
         self._scope = anyio.CancelScope()
         self._segment_size = self.random.choice(SEGMENT_SIZES)
+        self._batch_size = self.random.choice(BATCH_SIZES)
         self._serial = 0
         self._is_stopping = False
 
@@ -188,7 +190,7 @@ class World:
         is_clean = False
         try:
             async with in_process(ground, _config) as self._server:
-                self.journal.batch_size = BATCH_SIZE
+                self.journal.batch_size = self._batch_size
                 self.journal.compaction_interval_ms = COMPACTION_INTERVAL_MS
                 await act()
                 if plan.end != "clean" or self.is_down():
