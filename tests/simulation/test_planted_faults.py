@@ -138,8 +138,8 @@ def test_a_reclaim_that_ignores_references(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_compaction_that_leaves_messages_behind(monkeypatch: pytest.MonkeyPatch) -> None:
-    def rewritten(segment: Segment, found: Iterable[tuple[int, Message]]) -> Iterator[Run]:
-        for run in rewritten_runs(segment, found):
+    def rewritten(*arguments: Any) -> Iterator[Run]:
+        for run in rewritten_runs(*arguments):
             assert run.messages is not None
             if len(run.messages) > 1:
                 run.messages.pop()
