@@ -44,8 +44,10 @@ logger = logging.getLogger("amqpbroker.journal")
 
 BATCH_SIZE: Final = 4 << 20
 """Bytes of bodies after which the next batch begins."""
+COMPACTION_SIZE: Final = 4 << 20
+"""Bytes of bodies that compaction writes at a time, and a little more."""
 COMPACTION_INTERVAL_MS: Final = 1000
-"""Between two segments: bounds what compaction writes."""
+"""Between two times."""
 RETRY_DELAY_S: Final = 1.0
 """Between attempts while the disk is full."""
 
@@ -377,19 +379,23 @@ class Journal:
                 self.segments.remove({gone[item.first] for item in extents})
 
     def _compact(self) -> None:
-        """Stage what is alive in one segment once more, now and then."""
+        """Stage what is alive in thin segments once more, some of it now and then."""
         now = self._now_ms()
         if self._is_closing or now - self._compacted_at_ms < self.compaction_interval_ms:
             return
         self._compacted_at_ms = now
-        for segment in self.segments.to_compact():
-            runs = list(rewritten_runs(segment, self.messages_of(segment.alive)))
-            if runs:
-                segment.is_moving = True
-                for run in runs:
-                    self._open.add(run)
-                self._work.set()
-                return
+        segments = self.segments.to_compact()
+        queue_ids = {queue_id for segment in segments for queue_id in segment.alive}
+        size = 0
+        for run in rewritten_runs(segments, self.messages_of(queue_ids)):
+            assert run.rewrites is not None
+            run.rewrites.is_moving = True
+            self._open.add(run)
+            size += run.size
+            if size >= COMPACTION_SIZE:
+                break
+        if self._open:
+            self._work.set()
 
     # the end
 

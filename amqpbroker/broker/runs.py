@@ -55,6 +55,12 @@ class Run:
         self.segment: Segment | None = None
         self.offset = -1
 
+    @property
+    def size(self) -> int:
+        """Bytes of the bodies that are staged."""
+        messages = self.messages
+        return messages[0].publication.body_size * len(messages) if messages else 0
+
     def settle_staged(self, queue_id: int, sequence: int) -> None:
         """Take a message out that has not been written."""
         self.alive[queue_id] -= 1
@@ -110,28 +116,38 @@ class _Survivors:
         """Queue id → sequences."""
 
 
-def rewritten_runs(segment: Segment, found: Iterable[tuple[int, Message]]) -> Iterator[Run]:
-    """Yield staged runs that carry the alive messages of ``segment``, and make them theirs.
+def rewritten_runs(
+    segments: Iterable[Segment], found: Iterable[tuple[int, Message]]
+) -> Iterator[Run]:
+    """Yield staged runs that carry the alive messages of ``segments``, and make them theirs.
 
-    In the order of sequences, whatever the order of what was found.
-    ``found`` are (queue id, message), those of other segments among them.
+    ``found`` are (queue id, message), those of other segments among them. The runs come segment by
+    segment, and what has not been asked for is left as it is.
     """
-    groups: dict[Run, _Survivors] = {}
+    groups: dict[Segment | None, dict[Run, _Survivors]] = {segment: {} for segment in segments}
     for queue_id, message in found:
         old = message.run
-        if old is None or old.segment is not segment:
+        by_run = groups.get(old.segment) if old is not None else None
+        if old is None or by_run is None:
             continue
-        group = groups.setdefault(old, _Survivors())
+        group = by_run.get(old)
+        if group is None:
+            group = by_run[old] = _Survivors()
         group.messages[message.sequence] = message
         group.objects.append(message)
         group.alive.setdefault(queue_id, set()).add(message.sequence)
-    for old, group in sorted(groups.items(), key=lambda item: min(item[1].messages)):
-        sequences = sorted(group.messages)
-        run = Run(old.first, tuple(sorted(group.alive)), old.timestamp_ms)
-        run.rewrites = segment
-        run.messages = [group.messages[sequence] for sequence in sequences]
-        run.gone = {number: set(sequences) - alive for number, alive in group.alive.items()}
-        run.alive = {number: len(alive) for number, alive in group.alive.items()}
-        for message in group.objects:
-            message.run = run
-        yield run
+    for by_run in groups.values():
+        for old, group in by_run.items():
+            yield _rewritten(old, group)
+
+
+def _rewritten(old: Run, group: _Survivors) -> Run:
+    sequences = sorted(group.messages)
+    run = Run(old.first, tuple(sorted(group.alive)), old.timestamp_ms)
+    run.rewrites = old.segment
+    run.messages = [group.messages[sequence] for sequence in sequences]
+    run.gone = {number: set(sequences) - alive for number, alive in group.alive.items()}
+    run.alive = {number: len(alive) for number, alive in group.alive.items()}
+    for message in group.objects:
+        message.run = run
+    return run

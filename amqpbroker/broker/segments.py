@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 THIN_RATIO: Final = 0.25
 """A segment with no more than this share of its messages alive is compacted."""
+COMPACTED_COUNT_MAX: Final = 256
+"""Segments that are looked at in one go."""
 HELD_COUNT_MAX: Final = 4
 """So many segments may be dead and referenced, whatever the number of those alive."""
 
@@ -85,12 +87,11 @@ class Segments:
         for segment in self._segments:
             segment.references -= gone
 
-    def to_compact(self) -> Iterator[Segment]:
-        """Yield segments worth compacting, the most urgent first."""
+    def to_compact(self) -> list[Segment]:
+        """Return segments worth compacting, the most urgent first."""
         full = [s for s in self._segments[:-1] if not s.is_moving]
         alive = [segment for segment in full if segment.alive_count]
-        for segment in alive:
-            if segment.alive_count <= segment.enqueued_count * THIN_RATIO:
-                yield segment
+        chosen = [s for s in alive if s.alive_count <= s.enqueued_count * THIN_RATIO]
         if len(full) - len(alive) > len(alive) + HELD_COUNT_MAX:
-            yield from alive
+            chosen += [segment for segment in alive if segment not in chosen]
+        return chosen[:COMPACTED_COUNT_MAX]

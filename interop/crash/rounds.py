@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 LOAD_S: Final = (0.1, 1.2)
 """How long a round lasts, at random between these."""
+PROGRESS_COUNT: Final = 10
+"""Rounds between two signs of life."""
 STOP_RATIO: Final = 0.1
 """Share of the rounds that end in good order, with SIGTERM."""
 
@@ -59,6 +61,8 @@ def play(
         known = len(history.problems)
         ends_well = random.random() < STOP_RATIO
         asyncio.run(_play_round(broker, load, history, random.uniform(*LOAD_S), ends_well))
+        if number % PROGRESS_COUNT == 0:
+            print(f"{number} of {rounds} rounds", flush=True)
         for problem in history.problems[known:]:
             print(f"round {number} of seed {seed}: {problem}")
     broker = BrokerProcess(data_dir, settings)

@@ -97,7 +97,7 @@ def test_survivors_of_a_row_are_one_row_again() -> None:
     segment = Segment(0)
     messages = in_segment(staged(5, 1, 2), segment)
     found = [(1, messages[4]), (1, messages[1]), (2, messages[1]), (2, messages[2])]
-    (run,) = rewritten_runs(segment, found)
+    (run,) = rewritten_runs((segment,), found)
     assert (run.rewrites, run.timestamp_ms, run.alive) == (segment, 77, {1: 2, 2: 2})
     assert written(run) == [((1, 2), [2]), ((2,), [3]), ((1,), [5])]
     assert {message.run for _, message in found} == {run}
@@ -112,7 +112,7 @@ def test_rows_stay_apart_and_others_are_left_alone() -> None:
     assert waiting is not None
     transient = Message(PUBLICATION, b"t")
     found = [(1, item) for item in (*first, *second, *elsewhere, *waiting, transient)]
-    assert [written(run) for run in rewritten_runs(segment, found)] == [
+    assert [written(run) for run in rewritten_runs((segment,), found)] == [
         [((1,), [1, 2])],
         [((1,), [3, 4])],
     ]
@@ -124,15 +124,26 @@ def test_copies_that_queues_have_of_a_message_all_go_with_it() -> None:
     segment = Segment(0)
     (message,) = in_segment(staged(1, 1, 2), segment)
     copy = Message(PUBLICATION, message.body, message.run, message.sequence)
-    (run,) = rewritten_runs(segment, [(1, message), (2, copy)])
+    (run,) = rewritten_runs((segment,), [(1, message), (2, copy)])
     assert message.run is copy.run is run
     assert written(run) == [((1, 2), [1])]
+
+
+def test_segments_come_in_turn_and_what_is_not_asked_for_stays() -> None:
+    first, second = Segment(0), Segment(9)
+    late = in_segment(staged(1, 1, first=3), second)
+    early = in_segment(staged(2, 1), first)
+    found = [(1, item) for item in (*late, *early)]
+    run = next(rewritten_runs((first, second), found))
+    assert (run.rewrites, run.size) == (first, 2)
+    assert late[0].run is not None
+    assert late[0].run.segment is second
 
 
 def test_a_survivor_may_be_settled_while_it_is_staged() -> None:
     segment = Segment(0)
     messages = in_segment(staged(3, 1), segment)
-    (run,) = rewritten_runs(segment, [(1, message) for message in messages])
+    (run,) = rewritten_runs((segment,), [(1, message) for message in messages])
     settle(run, 1, 2)
     assert run.alive == {1: 2}
     assert written(run) == [((1,), [1]), ((1,), [3])]
