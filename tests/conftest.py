@@ -3,6 +3,9 @@
 With ``AMQPBROKER_TEST_URL`` set (``amqp://guest:guest@127.0.0.1:5672/``) the tests run against
 that broker, for instance a RabbitMQ, instead of starting ours. What ours does differently on
 purpose is marked ``deviates(reason)`` and skipped there.
+
+The property tests draw the same examples in every run, so that a change is judged by its own
+merits; ``--hypothesis-profile=default`` draws others.
 """
 
 from __future__ import annotations
@@ -12,11 +15,15 @@ import uuid
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 from tests.helpers import RunningBroker, external_broker, start_broker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+settings.register_profile("fixed", derandomize=True)
+settings.load_profile("fixed")
 
 EXTERNAL_URL = os.environ.get("AMQPBROKER_TEST_URL", "")
 

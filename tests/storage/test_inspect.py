@@ -37,12 +37,13 @@ def logs(disk: FakeDisk) -> list[str]:
     return [name for name in disk.names() if name.endswith(".log")]
 
 
-def values(disk: FakeDisk) -> dict[Offset, Value]:
+def values(disk: FakeDisk, *, is_end_known: bool = True) -> dict[Offset, Value]:
     """Open, read all, append one more, close."""
     store = open_store(disk, SMALL)
     found = {batch.offset: value_of(batch) for batch in read_all(store)}
     generation = store.fence(store.last, store.epoch + 1, "next")
-    assert store.append(generation, [b"new"]) == store.last > LAST + 1
+    assert store.append(generation, [b"new"]) == store.last
+    assert not is_end_known or store.last > LAST + 1
     store.close()
     return found
 
@@ -191,11 +192,13 @@ def test_any_damage_can_be_mended(
     for number in removed:
         disk.remove(disk.names()[number % len(disk.names())])
     try:
+        # Without the manifest, only the last segment says where the log ended.
+        is_end_known = verify(disk).manifest is not None
         repair(disk)
     except LogMissing:
         return  # neither a manifest nor one sound head is left
     assert verify(disk).is_sound
-    assert values(disk).items() <= ALL.items()
+    assert values(disk, is_end_known=is_end_known).items() <= ALL.items()
     assert repair(disk) == []
 
 
