@@ -29,6 +29,8 @@ class MemoryStream(ByteStream):
         self._is_closed = False
         self._readable: anyio.Event | None = None
         """Set when there is something to read, while the broker waits for it."""
+        self._resumed: anyio.Event | None = None
+        """Set when the client reads again, while it does not."""
         self.chunk_size: Callable[[int], int] = lambda size: size
         """How many of so many waiting bytes the broker reads in one go."""
         self.on_end: Callable[[], None] = lambda: None
@@ -57,10 +59,10 @@ class MemoryStream(ByteStream):
         return data
 
     async def send(self, item: bytes) -> None:
-        """Hand bytes to the client; raises BrokenResourceError if that one has hung up."""
+        """Hand bytes to the client, once it reads; to one that has hung up too."""
+        while self._resumed is not None:
+            await self._resumed.wait()
         self._on_data(item)
-        if self._has_ended:
-            raise anyio.BrokenResourceError
 
     async def send_eof(self) -> None:
         """Hang up."""
@@ -84,7 +86,19 @@ class MemoryStream(ByteStream):
     def end(self) -> None:
         """Send no more; what was sent still arrives."""
         self._has_ended = True
+        self.resume()
         self._wake()
+
+    def pause(self) -> None:
+        """Read nothing more, so that the broker has to wait."""
+        if self._resumed is None:
+            self._resumed = anyio.Event()
+
+    def resume(self) -> None:
+        """Read again."""
+        if self._resumed is not None:
+            self._resumed.set()
+            self._resumed = None
 
     def _wake(self) -> None:
         if self._readable is not None:

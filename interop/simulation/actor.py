@@ -27,6 +27,8 @@ EXPIRATIONS_MS: Final = (50, 400, 3000)
 OUTCOMES: Final[tuple[Outcome, ...]] = ("ack",) * 7 + ("requeue",) * 2 + ("reject",)
 PREFETCH_COUNTS: Final = (0, 1, 3, 10)
 OUTSTANDING_COUNT_MAX: Final = 40
+PAUSE_MAX_S: Final = 2.0
+"""For which a client may read nothing."""
 PAUSE_S: Final = 0.1
 """Between two actions, on average."""
 
@@ -48,6 +50,7 @@ class Actor:
             (self._commit, 12), (self._roll_back, 2), (self._cancel, 2), (self._sync, 3),
             (self._recover, 1), (self._close_channel, 1), (self._cut, 1), (self._close, 0.5),
             (self._purge, 0.2), (self._qos, 1), (self._declare, 6), (self._delete, 2),
+            (self._pause, 1),
         ]  # fmt: skip
         self._actions = [action for action, _ in actions]
         self._weights = [weight * self._random.choice((0.1, 1, 1, 3)) for _, weight in actions]
@@ -206,6 +209,13 @@ class Actor:
         for copy in doomed:
             copy.gone_for_good = True
         own.state = "absent"
+
+    async def _pause(self, channel: Channel) -> None:
+        """Read nothing for a while."""
+        connection = channel.connection
+        if connection.pause():
+            await anyio.sleep(self._random.random() * PAUSE_MAX_S)
+            connection.resume()
 
     # leaving
 

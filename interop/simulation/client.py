@@ -8,18 +8,19 @@ it would have got, the broker believes to have delivered.
 from __future__ import annotations
 
 import asyncio
-import struct
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from amqpbroker.wire import methods as m
-from amqpbroker.wire.codec import Method, decode_method, encode_method
+from amqpbroker.wire.codec import Method, encode_method
 from amqpbroker.wire.table import Field
 from interop.simulation.content import (
     FRAME,
     HEADER,
     HEADER_FRAME,
     METHOD_FRAME,
+    Content,
     content_frames,
+    received_method,
 )
 from interop.simulation.things import Message, Party, Violation
 
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
 
 MethodT = TypeVar("MethodT", bound=Method)
 
-DELIVER: Final = b"\0\x3c\0\x3c"
-DELIVERY: Final = struct.Struct(">QB")
 LOGIN: Final = b"\0guest\0guest"
 CAPABILITIES: Final = {
     "capabilities": Field(
@@ -56,6 +55,7 @@ HANDSHAKE: Final = b"AMQP\0\0\x09\1" + b"".join(
 )
 """Everything that a client says, without waiting for the questions."""
 FORCED: Final = 320
+INFINITY: Final = float("inf")
 NOT_FOUND: Final = 404
 INTERNAL_ERROR: Final = 541
 PARTIAL_COMMIT: Final = "PRECONDITION_FAILED - partial tx completion"
@@ -114,7 +114,7 @@ class ChannelState:
         self.answers: list[Method] = []
         """To what was asked last."""
         self._getting: Consumer | None = None
-        self.content: _Content | None = None
+        self.content: Content | None = None
 
     @property
     def is_waiting(self) -> bool:
@@ -388,24 +388,6 @@ def declare(spec: QueueSpec, *, passive: bool = False) -> m.QueueDeclare:
     return m.QueueDeclare(0, spec.name, passive, spec.is_durable, False, False, False, arguments)
 
 
-class _Content:
-    """A method whose content is on its way."""
-
-    __slots__ = ("body", "method", "size")
-
-    def __init__(self, method: Method) -> None:
-        self.method = method
-        self.size = 0
-        self.body = b""
-
-
-def _deliver(payload: bytes) -> m.BasicDeliver:
-    """Decode what the model wants to know of a basic.deliver, quickly."""
-    stop = 5 + payload[4]
-    tag, redelivered = DELIVERY.unpack_from(payload, stop)
-    return m.BasicDeliver(payload[5:stop].decode(), tag, bool(redelivered), "", "")
-
-
 class Witness(Protocol):
     """Who listens to what connections have to say."""
 
@@ -497,6 +479,29 @@ class Connection:
         else:
             self._stream.end()
 
+    def pause(self) -> bool:
+        """Read nothing more; return False if that would hide what becomes of messages.
+
+        The broker settles what it writes to a consumer without acknowledgements, and a crash may
+        lose what it has written.
+        """
+        channels = self.channels.values()
+        if self._stream is None or any(
+            not consumer.is_lent for channel in channels for consumer in channel.consumers.values()
+        ):
+            return False
+        self._stream.pause()
+        for channel in channels:
+            channel.party.deaf_until = INFINITY
+        return True
+
+    def resume(self) -> None:
+        """Read again."""
+        assert self._stream is not None
+        self._stream.resume()
+        for channel in self.channels.values():
+            channel.party.deaf_until = self.model.now()
+
     def lost(self) -> None:
         """The connection is no more: nobody waits, nothing is on loan."""
         if self.is_over:
@@ -541,15 +546,15 @@ class Connection:
     def _frame(self, kind: int, number: int, payload: bytes) -> None:
         if number == 0:
             if kind == METHOD_FRAME:
-                self._method(decode_method(payload))
+                self._method(received_method(payload))
             return
         channel = self.channels.get(number)
         if channel is None:
             raise Violation(f"{self.name}: a frame of channel {number}, which is not open")
         if kind == METHOD_FRAME:
-            method = _deliver(payload) if payload.startswith(DELIVER) else decode_method(payload)
+            method = received_method(payload)
             if type(method) in WITH_CONTENT:
-                channel.content = _Content(method)
+                channel.content = Content(method)
             else:
                 channel.method(method)
             return

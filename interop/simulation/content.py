@@ -1,4 +1,4 @@
-"""What a client publishes, as frames."""
+"""What a client publishes and gets, as frames."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from amqpbroker.wire import methods as m
-from amqpbroker.wire.codec import encode_method
+from amqpbroker.wire.codec import Method, decode_method, encode_method
 from amqpbroker.wire.properties import encode_properties
 
 if TYPE_CHECKING:
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 FRAME: Final = struct.Struct(">BHI")
 HEADER: Final = struct.Struct(">HHQ")
 METHOD_FRAME, HEADER_FRAME, BODY_FRAME = 1, 2, 3
+DELIVER: Final = b"\0\x3c\0\x3c"
+DELIVERY: Final = struct.Struct(">QB")
 
 
 @cache
@@ -45,3 +47,23 @@ def properties(
     if expiration_ms is not None:
         values["expiration"] = str(expiration_ms)
     return encode_properties(values)
+
+
+class Content:
+    """A method whose content is on its way."""
+
+    __slots__ = ("body", "method", "size")
+
+    def __init__(self, method: Method) -> None:
+        self.method = method
+        self.size = 0
+        self.body = b""
+
+
+def received_method(payload: bytes) -> Method:
+    """Decode a method; of a basic.deliver only what the model wants to know, quickly."""
+    if not payload.startswith(DELIVER):
+        return decode_method(payload)
+    stop = 5 + payload[4]
+    tag, redelivered = DELIVERY.unpack_from(payload, stop)
+    return m.BasicDeliver(payload[5:stop].decode(), tag, bool(redelivered), "", "")

@@ -99,13 +99,19 @@ async def look(world: World) -> None:
 
 
 async def _quiet(world: World) -> None:
-    """Wait until nobody waits for anything."""
+    """Wait until nobody waits for anything; then nobody must have to wait for messages."""
     deadline = world.now() + ANSWER_TIMEOUT_S
     channels = [channel for item in world.connections for channel in item.channels.values()]
     while waiting := [channel.party for channel in channels if channel.is_waiting]:
         if world.now() > deadline:
             raise Violation(f"no answer to {waiting}")
         await anyio.sleep(0.05)
+    for queue in world.broker.vhosts["/"].queues.values():
+        for consumer in queue.consumers if queue.ready else ():
+            is_full = consumer.channel.session.is_full
+            if queue.consumers.is_active(consumer) and not is_full and consumer.room() > 0:
+                count = len(queue.ready)
+                raise Violation(f"{queue.name} keeps {count} messages from {consumer.tag}")
 
 
 async def _drain(world: World, channel: Channel, spec: QueueSpec) -> None:

@@ -6,6 +6,7 @@ everybody else goes on.
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import anyio
@@ -64,9 +65,16 @@ class Machine:
         self.went_off = anyio.Event()
 
     def answered(self) -> None:
-        """The broker has just said that something is durable: a good time to crash."""
+        """The broker has just said that something is durable: a good time to crash.
+
+        What it writes to others in the same go still leaves.
+        """
         self._answers_left -= 1
         if not self._answers_left:
+            asyncio.get_running_loop().call_later(0, self._switch_off, self.plan)
+
+    def _switch_off(self, plan: Plan) -> None:
+        if self.plan is plan:
             self.disk.is_off = True
             self.went_off.set()
 

@@ -37,7 +37,7 @@ CLOCK_SLACK_S: Final = 0.005
 
 
 class _Dispute(NamedTuple):
-    """A delivery that contradicts one to somebody else at the same time.
+    """A delivery that contradicts one to somebody else at the same time, or while one did not read.
 
     It is in order if one of the two channels is closed at that time: what the broker has sent there
     was before or is void. Writing to several connections, it keeps no order between them.
@@ -55,7 +55,7 @@ class Model:
     """All copies, and what is known of them."""
 
     def __init__(self, now: Callable[[], float], visitors: Iterable[QueueSpec] = ()) -> None:
-        self._now = now
+        self.now = now
         self._visitors = {spec.name: spec for spec in visitors}
         """Queues that are bound to the fanout exchange now and then."""
         self.messages: dict[bytes, Message] = {}
@@ -79,7 +79,7 @@ class Model:
     ) -> None:
         """Take note of a message that is about to be sent."""
         message.life = self.life
-        message.sent_at = self._now()
+        message.sent_at = self.now()
         message.copies = [Copy(message, spec) for spec in queues]
         message.transaction = transaction
         self.messages[message.body] = message
@@ -94,7 +94,7 @@ class Model:
             raise Violation(f"{message} was confirmed twice")
         message.state = "known"
         message.is_confirmed = True
-        message.known_at = self._now()
+        message.known_at = self.now()
         self.knowledge.handle(party, mark)
         if message.is_persistent and any(copy.spec.is_durable for copy in message.copies):
             self.knowledge.confirm(party, mark)
@@ -151,7 +151,7 @@ class Model:
         for message in transaction.messages:
             message.state = "known"
             message.is_confirmed = True
-            message.known_at = self._now()
+            message.known_at = self.now()
         kept = [m for m in transaction.messages if m.is_persistent]
         own = [
             self._going(copy, place, outcome)
@@ -194,17 +194,18 @@ class Model:
         """A client gets a message for its consumer ``name``, or would have got it (*missed*)."""
         self.delivered_count += 1
         self.check_disputes()
-        now = self._now()
+        now = self.now()
         if party.is_over:
             self._deliver_late(copy, place, fate)
             return
+        is_prompt = party.deaf_until < now
         try:
             self._check_alive(copy, place)
             if not redelivered:
                 _check_first(copy, place, self.life)
         except Violation as violation:
             first = copy.delivered_to
-            if copy.delivered_at != now or first is None or first is party:
+            if first is None or first is party or (is_prompt and copy.delivered_at != now):
                 raise
             self._disputes.append(_Dispute(now, copy, first, party, fate == "lent", violation))
             return
@@ -212,9 +213,10 @@ class Model:
             error = Violation(f"{copy} was delivered to {party} while {copy.loan} had it")
             self._disputes.append(_Dispute(now, copy, copy.loan, party, False, error))
         if place == copy.spec.name:
-            self._check_deadline(copy)
+            if is_prompt:
+                self._check_deadline(copy)
             if not redelivered and not copy.spec.max_priority:
-                self._order.check(copy, f"{party} {name}")
+                self._order.check(copy, f"{party} {name}", is_prompt=is_prompt)
         elif copy.left_in_life != self.life:
             self.knowledge.note_handled(Settle(copy, is_leaving=True))
         copy.delivered_at, copy.delivered_to = now, party
@@ -234,12 +236,13 @@ class Model:
 
     def check_disputes(self) -> None:
         """See that what contradicts each other was never true at the same time."""
-        if not self._disputes or self._disputes[0].at == self._now():
+        if not self._disputes or self._disputes[0].at == self.now():
             return
-        for _, copy, first, second, is_lent, violation in self._disputes:
-            if not first.is_over and not second.is_over:
+        for at, copy, first, second, is_lent, violation in self._disputes:
+            is_first_over = first.is_over or first.deaf_until >= at
+            if not is_first_over and not second.is_over:
                 raise violation
-            if first.is_over and not second.is_over and is_lent:
+            if is_first_over and not second.is_over and is_lent:
                 copy.loan = second
         self._disputes.clear()
 
@@ -264,7 +267,7 @@ class Model:
         message = copy.message
         if copy.ttl_ms is None or message.state != "known":
             return
-        late_s = self._now() - message.known_at - copy.ttl_ms / 1000
+        late_s = self.now() - message.known_at - copy.ttl_ms / 1000
         if late_s > CLOCK_SLACK_S:
             raise Violation(f"{copy} was delivered {late_s:.3f} s after it had expired")
 
@@ -276,7 +279,7 @@ class Model:
         for message in self.messages.values():
             if is_clean and message.handled_in_life == self.life and message.state == "sent":
                 message.state = "known"
-                message.known_at = self._now()
+                message.known_at = self.now()
             for copy in message.copies:
                 copy.loan = None
         self.knowledge.stop(is_clean=is_clean)
@@ -360,7 +363,7 @@ class Model:
             return True
         if copy.spec.is_dropping:
             return False
-        return copy.ttl_ms is None or self._now() < message.sent_at + copy.ttl_ms / 1000
+        return copy.ttl_ms is None or self.now() < message.sent_at + copy.ttl_ms / 1000
 
 
 def _check_first(copy: Copy, place: str, life: int) -> None:

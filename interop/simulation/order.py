@@ -32,20 +32,23 @@ class Order:
         self._now = now
         self._progress: dict[tuple[str, Party], _Progress] = {}
 
-    def check(self, copy: Copy, consumer: str) -> None:
+    def check(self, copy: Copy, consumer: str, *, is_prompt: bool) -> None:
         """Hold a first delivery against those before it.
 
-        What is delivered at one time to several consumers may reach them in any order.
+        What is delivered at one time to several consumers may reach them in any order; what is not
+        ``is_prompt`` (its client did not read) can only be held against the same consumer's.
         """
         message = copy.message
         key = (copy.spec.name, message.publisher)
         progress = self._progress.setdefault(key, _Progress())
         now, number = self._now(), message.number
         limit = progress.last if progress.at < now else progress.before
-        limit = max(limit, progress.last_of.get(consumer, 0))
+        limit = max(limit if is_prompt else 0, progress.last_of.get(consumer, 0))
         if number < limit:
             raise Violation(f"{copy} was delivered after number {limit}")
+        progress.last_of[consumer] = number
+        if not is_prompt:
+            return
         if progress.at < now:
             progress.at, progress.before = now, progress.last
         progress.last = max(progress.last, number)
-        progress.last_of[consumer] = number

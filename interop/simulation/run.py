@@ -7,9 +7,12 @@ import logging
 import time
 import traceback
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from multiprocessing import get_context
 from typing import TYPE_CHECKING, Final, NamedTuple
+from unittest.mock import patch
 
+from amqpbroker.broker import session
 from amqpbroker.testing.virtual_loop import Deadlock, run
 from interop.simulation.things import Violation
 from interop.simulation.world import World, leaves
@@ -19,6 +22,10 @@ if TYPE_CHECKING:
 
 CHUNK_COUNT: Final = 50
 """Seeds that a process is handed at a time."""
+SMALL_BUFFERS: Final = partial(
+    patch.multiple, session, OUTGOING_SIZE_MAX=3000, OUTGOING_STOP_SIZE=6000
+)
+"""So that a client who does not read soon holds up its consumers, and then itself."""
 
 
 class Result(NamedTuple):
@@ -59,7 +66,8 @@ def _explained(group: BaseExceptionGroup[BaseException]) -> str:
 def run_seed(seed: int, trace: Callable[[str], None] | None = None) -> Result:
     """Run one seed; ``trace`` gets a line for everything that happens."""
     try:
-        return run(_run, seed, trace)
+        with SMALL_BUFFERS():
+            return run(_run, seed, trace)
     except Deadlock as error:
         return Result(seed, str(error))
 

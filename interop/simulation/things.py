@@ -100,7 +100,7 @@ class Transaction:
 class Party:
     """A channel, as publisher and as consumer."""
 
-    __slots__ = ("durable_count", "handled_count", "handled_message_count", "is_over",
+    __slots__ = ("deaf_until", "durable_count", "handled_count", "handled_message_count", "is_over",
                  "message_count", "messages", "name", "settles", "transaction")  # fmt: skip
 
     def __init__(self, name: str, *, is_transactional: bool) -> None:
@@ -112,6 +112,8 @@ class Party:
         """All that were published outside of transactions, in order."""
         self.handled_message_count = 0
         self.handled_count = self.durable_count = 0
+        self.deaf_until = -1.0
+        """When its client reads again, or last did."""
         self.is_over = False
         """Nothing is on loan to it any more."""
         self.transaction = Transaction() if is_transactional else None

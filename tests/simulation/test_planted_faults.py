@@ -106,7 +106,7 @@ def test_a_sync_that_does_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_recovery_that_drops_messages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Replay, "_enqueue", seldom(Replay._enqueue, 13))
-    assert is_found_out("is lost", "not empty", "half a transaction")
+    assert is_found_out("is lost", "not empty", "half a transaction", "came back")
 
 
 def test_a_recovery_that_drops_settles(monkeypatch: pytest.MonkeyPatch) -> None:

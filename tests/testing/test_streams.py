@@ -66,8 +66,30 @@ async def test_a_client_that_hung_up_still_sees_what_it_would_have_got(
     stream: MemoryStream, got: list[bytes]
 ) -> None:
     stream.end()
-    with pytest.raises(anyio.BrokenResourceError):
-        await stream.send(b"x")
+    await stream.send(b"x")
+    assert got == [b"x"]
+
+
+async def test_the_broker_waits_for_a_client_that_does_not_read(
+    stream: MemoryStream, got: list[bytes]
+) -> None:
+    stream.pause()
+    stream.pause()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(stream.send, b"x")
+        await anyio.wait_all_tasks_blocked()
+        assert not got
+        stream.resume()
+        stream.resume()
+    assert got == [b"x"]
+
+
+async def test_it_waits_no_more_when_the_client_has_hung_up(
+    stream: MemoryStream, got: list[bytes]
+) -> None:
+    stream.pause()
+    stream.cut()
+    await stream.send(b"x")
     assert got == [b"x"]
 
 
