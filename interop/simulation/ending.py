@@ -99,10 +99,10 @@ async def look(world: World) -> None:
 
 
 async def _quiet(world: World) -> None:
-    """Wait until nobody waits for anything; then nobody must have to wait for messages."""
+    """Wait until nobody waits for anything and all read; then no message must have to wait."""
     deadline = world.now() + ANSWER_TIMEOUT_S
     channels = [channel for item in world.connections for channel in item.channels.values()]
-    while waiting := [channel.party for channel in channels if channel.is_waiting]:
+    while waiting := [channel.party for channel in channels if _is_busy(channel, world.now())]:
         if world.now() > deadline:
             raise Violation(f"no answer to {waiting}")
         await anyio.sleep(0.05)
@@ -112,6 +112,10 @@ async def _quiet(world: World) -> None:
             if queue.consumers.is_active(consumer) and not is_full and consumer.room() > 0:
                 count = len(queue.ready)
                 raise Violation(f"{queue.name} keeps {count} messages from {consumer.tag}")
+
+
+def _is_busy(channel: Channel, now: float) -> bool:
+    return channel.is_waiting or (channel.is_open and channel.party.deaf_until >= now)
 
 
 async def _drain(world: World, channel: Channel, spec: QueueSpec) -> None:
