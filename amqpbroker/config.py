@@ -165,6 +165,12 @@ class Config(BaseSettings):
     """What new vhosts say of durable queues that name no type (FEATURES A4.12)."""
     loopback_users: Words = frozenset({"guest"})
     """Users who may log in from this machine only."""
+    password_hashing_module: Literal[
+        "amqpbroker_password_hashing_scrypt",
+        "rabbit_password_hashing_sha256",
+        "rabbit_password_hashing_sha512",
+    ] = "amqpbroker_password_hashing_scrypt"
+    """How new passwords are hashed (FEATURES A15.14, docs/authentication.md)."""
 
     log_level: Literal["debug", "info", "warning", "error", "critical"] = "info"
 

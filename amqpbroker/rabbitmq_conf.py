@@ -165,6 +165,7 @@ RENAMED: Final = {
     "default_pass": "default_pass",
     "default_vhost": "default_vhost",
     "default_queue_type": "default_queue_type",
+    "password_hashing_module": "password_hashing_module",
     "heartbeat": "heartbeat_s",
     "frame_max": "frame_max",
     "max_message_size": "message_size_max",

@@ -167,6 +167,12 @@ def test_settings_cannot_be_changed() -> None:
         Config().port = 1
 
 
+def test_new_passwords_are_hashed_slowly_unless_rabbitmq_must_read_them() -> None:
+    # A15.14
+    assert load().password_hashing_module == "amqpbroker_password_hashing_scrypt"
+    assert "rabbit_password_hashing_sha512" in message(password_hashing_module="md5")
+
+
 @pytest.mark.parametrize("word", ["DEBUG", "debug"])
 def test_the_log_level_has_no_case(word: str) -> None:
     assert load({"log_level": word}).log_level == "debug"

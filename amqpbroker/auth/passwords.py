@@ -9,7 +9,8 @@ Two families, told apart by ``hashing_algorithm``::
 
 RabbitMQ's are what definitions files carry, and they are fast, so a stolen one is guessed fast.
 scrypt is slow on purpose: 2**14 blocks cost some 50 ms of processor and 16 MiB. RabbitMQ cannot
-read it; set ``Passwords.algorithm`` to a ``rabbit_…`` one where definitions must go back.
+read it; the setting ``password_hashing_module`` chooses a ``rabbit_…`` one where definitions must
+go back.
 
 A check is a pure function that a server may run in a thread (``hashlib.scrypt`` releases the GIL);
 :meth:`Passwords.is_slow` says beforehand whether it is worth one. A check that succeeded is

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from amqpbroker.auth.passwords import Passwords
 from amqpbroker.auth.users import ALL, UserStore
 from amqpbroker.broker.alarms import Alarms
 from amqpbroker.broker.consumer_timeout import ConsumerTimeouts
@@ -33,7 +34,8 @@ class Broker:
         self.store = store
         """Where durable definitions go; None if everything is in memory."""
         self.alarms = Alarms()
-        self.users = UserStore(loopback_users=config.loopback_users)
+        passwords = Passwords(config.password_hashing_module)
+        self.users = UserStore(passwords, loopback_users=config.loopback_users)
         self.vhosts: dict[str, VHost] = {}
         self.sessions: set[Session] = set()
         self.touched: list[Session] = []

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from anyio import to_thread
 
+from amqpbroker.auth.passwords import RABBIT_DIGESTS
 from amqpbroker.auth.principal import ADMINISTRATOR, POLICYMAKER
 from amqpbroker.broker.names import RESERVED_PREFIX
 from amqpbroker.definitions import DefinitionsError, import_document
@@ -23,6 +24,7 @@ from amqpbroker.management.vhosts import described
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from amqpbroker.auth.principal import User
     from amqpbroker.auth.users import UserStore
     from amqpbroker.broker.vhost import VHost
 
@@ -87,9 +89,17 @@ def _definitions(vhost: VHost) -> dict[str, list[dict[str, Any]]]:
     }
 
 
+def user_definition(user: User) -> dict[str, Any]:
+    """Return a user; one whose hash RabbitMQ refuses, and with it the whole file, is marked."""
+    row = users.describe(user)
+    if user.password_hash and user.hashing_algorithm not in RABBIT_DIGESTS:
+        row["rabbitmq_can_import"] = False
+    return row
+
+
 def _accounts(store: UserStore) -> dict[str, list[dict[str, Any]]]:
     return {
-        "users": [users.describe(user) for user in store.users.values()],
+        "users": [user_definition(user) for user in store.users.values()],
         "permissions": [
             {"user": user, "vhost": vhost, **patterns._asdict()}
             for (user, vhost), patterns in store.permissions.items()

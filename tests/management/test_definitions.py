@@ -158,3 +158,26 @@ def test_who_may_import(api: HttpApi, manager: HttpApi, name: str) -> None:
     assert reason(manager("POST", "/definitions", {})) == (401, "Not administrator user")
     assert manager("POST", "/definitions/{v}", {}).status == 401
     assert reason(api("POST", f"/definitions/{name}", {})) == (400, "vhost_not_found")
+
+
+@pytest.mark.parametrize("algorithm", ["sha256", "sha512"])
+def test_users_with_rabbitmqs_hash_can_be_exported_to_it(algorithm: str) -> None:
+    # A15.14, A14.3
+    module = f"rabbit_password_hashing_{algorithm}"
+    with start_broker(password_hashing_module=module) as broker:
+        api = HttpApi(broker.host, broker.management_port, "/")
+        assert api("PUT", "/users/u", {"password": "p", "tags": "management"}).status == 201
+        assert api.as_user("u", "p").get("/whoami")["name"] == "u"
+        (row,) = [user for user in api.get("/definitions")["users"] if user["name"] == "u"]
+    assert row["hashing_algorithm"] == module
+    assert "rabbitmq_can_import" not in row
+
+
+def test_an_export_marks_users_whom_rabbitmq_refuses(api: HttpApi, name: str) -> None:
+    body = {"password": "p", "tags": ""}
+    assert api("PUT", f"/users/{name}", body).status == 201
+    document = api.get("/definitions")
+    marks = {user["name"]: user.get("rabbitmq_can_import") for user in document["users"]}
+    assert (marks[name], marks["guest"]) == (False, None)
+    assert api("POST", "/definitions", document).status == 204
+    assert api("DELETE", f"/users/{name}").status == 204
