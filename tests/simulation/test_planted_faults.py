@@ -1,7 +1,7 @@
 """Broken on purpose, the broker must be found out: only then does silence mean something.
 
 Each test plants one bug in the broker, the kind that reviews and unit tests miss, and runs seeds
-until one fails.
+until one fails as it should: which symptom comes first is up to the seed.
 """
 
 from __future__ import annotations
@@ -41,17 +41,12 @@ COUNT_MAX = 200
 
 
 def is_found_out(*texts: str) -> bool:
-    """Return whether the planted bug shows, and in one of the ways that one would expect."""
-    failure = _found()
-    return any(text in failure for text in texts)
-
-
-def _found() -> str:
+    """Return whether the planted bug shows in one of the ways that one would expect."""
     for seed in range(FIRST_SEED, FIRST_SEED + COUNT_MAX):
-        failure = run_seed(seed).failure
-        if failure is not None:
-            return failure
-    return "nothing was found"
+        failure = run_seed(seed).failure or ""
+        if any(text in failure for text in texts):
+            return True
+    return False
 
 
 def seldom(function: Callable[..., Any], every: int) -> Callable[..., Any]:
@@ -106,7 +101,7 @@ def test_a_sync_that_does_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_recovery_that_drops_messages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Replay, "_enqueue", seldom(Replay._enqueue, 13))
-    assert is_found_out("is lost", "not empty", "half a transaction", "came back")
+    assert is_found_out("is lost", "not empty", "half a transaction")
 
 
 def test_a_recovery_that_drops_settles(monkeypatch: pytest.MonkeyPatch) -> None:
