@@ -79,3 +79,11 @@ def test_what_was_here_before_a_restart_leaves_as_redelivered() -> None:
     ready.recover([message(), message()])
     ready.extend([message()])
     assert [ready.pop().redelivered for _ in range(3)] == [True, True, False]
+
+
+def test_a_queue_that_never_held_a_message_shares_what_is_empty() -> None:
+    first, second = ReadyMessages(), ReadyMessages()
+    second.clear()
+    first.extend([message()])
+    assert (len(first), len(second)) == (1, 0)
+    assert not ReadyMessages()
