@@ -7,10 +7,12 @@ This is the one place where errors become channel.close or connection.close (FEA
 from __future__ import annotations
 
 import logging
+from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from amqpbroker.auth import permissions
 from amqpbroker.broker import handlers
+from amqpbroker.broker.handlers.answer import Answer
 from amqpbroker.errors import AmqpError, HardError, SoftError, internal_error
 from amqpbroker.wire.codec import Method
 from amqpbroker.wire.connection import BadProtocolHeader, Connection, State
@@ -48,6 +50,8 @@ OUTGOING_SIZE_MAX: Final = 1 << 19
 OUTGOING_STOP_SIZE: Final = 1 << 23
 """Bytes a client leaves unread (messages it gets, returns, confirms) above which it must read
 before anything more is done for it."""
+OWED_ANSWERS_MAX: Final = 64
+"""Definitions sent in a row that share a visit to the disk: some milliseconds of work."""
 PERMISSION_CACHE_COUNT_MAX: Final = 256
 
 
@@ -76,6 +80,8 @@ class Session:
         self.capabilities: frozenset[str] = frozenset()
         self.channels: dict[int, Channel] = {}
         self.exclusive_queues: dict[str, Queue] = {}
+        self.owed_answers: deque[tuple[Event, Answer]] = deque()
+        """To definitions that are not on the disk yet, in order."""
         self.stalled_consumers: dict[Consumer, None] = {}
         """Blocked until this connection has written what it has; who waits longest is first."""
         self._owed_confirms: list[Confirms] = []
@@ -90,14 +96,20 @@ class Session:
         try:
             for number, event in self.wire.receive_data(data):
                 try:
+                    if self.owed_answers and not await self._may_go_ahead(event):
+                        continue
                     if type(event) is Publish:
                         self.has_published = True
                     pending = handlers.handle(self, number, event)
-                    if pending is not None:
+                    if type(pending) is Answer:
+                        self.owed_answers.append((event, pending))
+                    elif pending is not None:
                         await pending
                 except SoftError as error:
+                    await self._give_answers()
                     self.fail_channel(number, error, event)
                 except HardError as error:
+                    await self._give_answers()
                     self._fail(error, event)
                 except Exception:
                     logger.exception("%s: internal error", self.name)
@@ -107,7 +119,9 @@ class Session:
                 if self.is_overfull:
                     self.broker.flush()
                     await self.until_written()
+            await self._give_answers()
         except HardError as error:
+            await self._give_answers()
             self._fail(error)
         except BadProtocolHeader as error:
             logger.warning("%s: closed, bad protocol header %r", self.name, error.args[0])
@@ -119,6 +133,23 @@ class Session:
             self.finish()
         if self.wire.outgoing:
             self.touch()
+
+    async def _may_go_ahead(self, event: Event) -> bool:
+        """Give the answers that must come before ``event``; return whether it is still wanted."""
+        is_definition = type(event) in handlers.DEFINITIONS
+        if is_definition and len(self.owed_answers) < OWED_ANSWERS_MAX:
+            return True
+        await self._give_answers()
+        return self.wire.state is State.RUNNING
+
+    async def _give_answers(self) -> None:
+        """Answer what was defined, in order, when it is on the disk."""
+        while self.owed_answers:
+            event, answer = self.owed_answers.popleft()
+            try:
+                await answer
+            except HardError as error:
+                self._fail(error, event)
 
     def fail_channel(self, number: int, error: SoftError, event: Event | None = None) -> None:
         """Close a channel because of an error, at its method ``event`` or at none."""

@@ -9,9 +9,11 @@ import pytest
 from pamqp import commands
 
 from amqpbroker.broker.handlers.answer import answer
+from amqpbroker.broker.session import OWED_ANSWERS_MAX
 from amqpbroker.errors import HardError
 from amqpbroker.storage.catalog import CatalogError
 from amqpbroker.wire.methods import QueueDeleteOk
+from tests.amqp_bytes import command_frame
 
 if TYPE_CHECKING:
     from amqpbroker.broker.store import Store
@@ -98,3 +100,78 @@ def test_nowait_waits_for_nothing(client: MemoryClient) -> None:
     store(client, Ticket())
     assert answer(client.channel(), QueueDeleteOk(1), nowait=True) is None
     assert counts_of(client) == []
+
+
+def declares(*names: str) -> bytes:
+    return b"".join(
+        command_frame(commands.Queue.Declare(queue=name, durable=True), 1) for name in names
+    )
+
+
+async def test_definitions_in_a_row_wait_together(client: MemoryClient) -> None:
+    ticket = Ticket()
+    store(client, ticket)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(client.session.receive, declares("a", "b"))
+        await anyio.wait_all_tasks_blocked()
+        assert {"a", "b"} <= set(client.broker.vhosts["/"].queues)
+        assert client.is_silent
+        ticket.stored.set()
+    client.broker.flush()
+    assert [client.read(commands.Queue.DeclareOk).queue for _ in range(2)] == ["a", "b"]
+
+
+async def test_only_so_many_wait_together(client: MemoryClient) -> None:
+    ticket = Ticket()
+    store(client, ticket)
+    names = [f"q{number}" for number in range(OWED_ANSWERS_MAX + 1)]
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(client.session.receive, declares(*names))
+        await anyio.wait_all_tasks_blocked()
+        assert names[-2] in client.broker.vhosts["/"].queues
+        assert names[-1] not in client.broker.vhosts["/"].queues
+        ticket.stored.set()
+    client.broker.flush()
+    assert [client.read(commands.Queue.DeclareOk).queue for _ in names] == names
+
+
+async def test_what_needs_no_disk_does_not_overtake(client: MemoryClient) -> None:
+    ticket = Ticket()
+    store(client, ticket)
+    passive = command_frame(commands.Queue.Declare(queue="a", passive=True), 1)
+    purge = command_frame(commands.Queue.Purge(queue="a"), 1)
+    error = command_frame(commands.Queue.Declare(queue="none", passive=True), 1)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(client.session.receive, declares("a") + passive + purge + error)
+        await anyio.wait_all_tasks_blocked()
+        assert client.is_silent
+        ticket.stored.set()
+    client.broker.flush()
+    client.read(commands.Queue.DeclareOk)
+    client.read(commands.Queue.DeclareOk)
+    client.read(commands.Queue.PurgeOk)
+    client.expect_channel_error(404, "NOT_FOUND - no queue 'none' in vhost '/'", (50, 10))
+
+
+async def test_an_error_comes_after_the_answers_to_what_came_before(client: MemoryClient) -> None:
+    ticket = Ticket()
+    ticket.stored.set()
+    store(client, ticket)
+    error = command_frame(commands.Queue.Declare(queue="none", passive=True), 1)
+    await client.session.receive(declares("a") + error)
+    client.broker.flush()
+    assert client.read(commands.Queue.DeclareOk).queue == "a"
+    client.expect_channel_error(404, "NOT_FOUND - no queue 'none' in vhost '/'", (50, 10))
+
+
+async def test_nothing_more_is_done_once_something_could_not_be_stored(
+    client: MemoryClient,
+) -> None:
+    ticket = Ticket(error=CatalogError("disk full"))
+    ticket.stored.set()
+    store(client, ticket)
+    names = [f"q{number}" for number in range(OWED_ANSWERS_MAX + 1)]
+    await client.session.receive(declares(*names))
+    client.broker.flush()
+    client.expect_connection_error(541, "INTERNAL_ERROR - not stored: disk full", (50, 10))
+    assert names[-1] not in client.broker.vhosts["/"].queues
