@@ -88,6 +88,14 @@ Port = Annotated[int, Field(ge=0, le=65535)]
 OptionalPort = Annotated[Port | None, BeforeValidator(_off_to_none)]
 """A TCP port, or None (written ``off``) for no listener."""
 
+Mechanisms = Annotated[
+    tuple[Literal["PLAIN", "AMQPLAIN", "EXTERNAL", "SCRAM-SHA-256", "SCRAM-SHA-512"], ...],
+    NoDecode,
+    BeforeValidator(_split_words),
+    Field(min_length=1),
+]
+"""SASL mechanisms in the order in which they are offered."""
+
 Words = Annotated[frozenset[str], NoDecode, BeforeValidator(_split_words)]
 """A set of names; in text separated by commas, ``none`` is the empty set."""
 
@@ -165,6 +173,8 @@ class Config(BaseSettings):
     """What new vhosts say of durable queues that name no type (FEATURES A4.12)."""
     loopback_users: Words = frozenset({"guest"})
     """Users who may log in from this machine only."""
+    auth_mechanisms: Mechanisms = ("PLAIN", "AMQPLAIN")
+    """With one of SCRAM a new password leaves keys for it too (docs/authentication.md)."""
     password_hashing_module: Literal[
         "amqpbroker_password_hashing_scrypt",
         "rabbit_password_hashing_sha256",

@@ -88,6 +88,10 @@ def _take(conf: Conf, line: int, key: str, value: str) -> None:
             conf.settings[name] = Setting(line, key, value)  # Config says what is wrong with it
     elif key.startswith(("listeners.tcp", "listeners.ssl")):
         _take_listener(conf, line, key, value)
+    elif key.startswith("auth_mechanisms."):
+        known = conf.settings.get("auth_mechanisms")
+        names = [*(known.value if known is not None else ()), value]
+        conf.settings["auth_mechanisms"] = Setting(line, key, names)
     elif key.startswith("loopback_users"):
         _take_loopback_users(conf, line, key, value)
     else:

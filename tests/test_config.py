@@ -167,6 +167,15 @@ def test_settings_cannot_be_changed() -> None:
         Config().port = 1
 
 
+def test_mechanisms_are_those_that_there_are() -> None:
+    # A1.6, A15.5
+    assert load().auth_mechanisms == ("PLAIN", "AMQPLAIN")
+    chosen = load({"auth_mechanisms": "SCRAM-SHA-512, PLAIN"}).auth_mechanisms
+    assert chosen == ("SCRAM-SHA-512", "PLAIN")
+    assert "found 'GSSAPI'" in message(auth_mechanisms="PLAIN,GSSAPI")
+    assert "at least 1" in message(auth_mechanisms="none")
+
+
 def test_new_passwords_are_hashed_slowly_unless_rabbitmq_must_read_them() -> None:
     # A15.14
     assert load().password_hashing_module == "amqpbroker_password_hashing_scrypt"

@@ -116,3 +116,13 @@ def test_the_place_of_a_field_is_rabbitmqs_own_name() -> None:
 
 def test_a_value_that_cannot_be_converted_is_left_to_config() -> None:
     assert values("channel_max = many") == {"channel_max": "many"}
+
+
+def test_mechanisms_keep_their_order() -> None:
+    text = "auth_mechanisms.1 = SCRAM-SHA-256\nauth_mechanisms.2 = PLAIN"
+    assert values(text) == {"auth_mechanisms": ["SCRAM-SHA-256", "PLAIN"]}
+
+
+def test_the_hash_of_new_passwords_has_rabbitmqs_name() -> None:
+    text = "password_hashing_module = rabbit_password_hashing_sha512"
+    assert values(text) == {"password_hashing_module": "rabbit_password_hashing_sha512"}

@@ -430,7 +430,10 @@ def secure(authority: trustme.CA, tmp_path: Path) -> Iterator[Running]:
     for blob in certificate.cert_chain_pems:
         blob.write_to_path(cert, append=True)
     authority.cert_pem.write_to_path(ca)
-    with serve(tls_port=0, tls_cert=cert, tls_key=key, tls_ca=ca) as running:
+    mechanisms = "PLAIN,EXTERNAL"
+    with serve(
+        tls_port=0, tls_cert=cert, tls_key=key, tls_ca=ca, auth_mechanisms=mechanisms
+    ) as running:
         yield running
 
 
@@ -466,9 +469,19 @@ def test_a_certificate_is_a_login(secure: Running, authority: trustme.CA) -> Non
     context = trusting(authority)
     authority.issue_cert("ann.example", common_name="guest").configure_cert(context)
     client = tls_client(secure, context)
-    client.start()
+    assert client.start().mechanisms == "PLAIN EXTERNAL"
     (session,) = secure.server.broker.sessions
     assert session.peer.certificate is not None
+    users = secure.server.broker.users
+    users.add_user(session.peer.certificate.distinguished_name, None)
+    client.start_ok("", "EXTERNAL")
+    client.read(commands.Connection.Tune, 0)
+
+
+def test_without_a_certificate_external_is_not_offered(
+    secure: Running, authority: trustme.CA
+) -> None:
+    assert tls_client(secure, trusting(authority)).start().mechanisms == "PLAIN"
 
 
 def test_what_is_not_tls_is_hung_up_on(secure: Running, authority: trustme.CA) -> None:

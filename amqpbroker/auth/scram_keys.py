@@ -23,6 +23,11 @@ SALT_SIZE_MIN: Final = 12
 """Bytes. Both limits are scramp's, which refuses a login outside of them."""
 
 
+def load_scramp() -> None:
+    """Import scramp now, where it holds up no client: it and its X.509 parser take 85 ms."""
+    import scramp  # type: ignore[import-untyped]  # noqa: F401
+
+
 class ScramKeys(NamedTuple):
     """The four values in the order in which ``scramp`` wants them."""
 
@@ -41,8 +46,7 @@ def make_scram_keys(mechanism: str, password: str, iterations: int) -> str:
     :raises ValueError: the password has characters that SCRAM forbids, or there are under 4096
         iterations.
     """
-    # scramp and the X.509 parser it loads cost 85 ms: only who uses SCRAM pays.
-    import scramp  # type: ignore[import-untyped]
+    import scramp  # see load_scramp
 
     try:
         info = scramp.ScramMechanism(mechanism).make_auth_info(password, iterations)

@@ -8,6 +8,7 @@ A15.12).
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -89,7 +90,13 @@ class UserStore:
         it is a public one, or stands in the clear in a configuration (FEATURES A15.13).
         """
         password_hash = hash_with_digest(password.encode(), SHA256)
-        user = User(username, password_hash, SHA256, tags=(ADMINISTRATOR,))
+        user = User(
+            username,
+            password_hash,
+            SHA256,
+            tags=(ADMINISTRATOR,),
+            scram_keys=self._scram_keys(password),
+        )
         self.put_user(user)
         self.set_permissions(username, vhost, ALL)
         return user
@@ -162,16 +169,22 @@ class UserStore:
     def _with_password(self, user: User, password: str | None) -> User:
         if not password:
             return replace(user, password_hash=None, scram_keys=())
-        scram_keys = tuple(
-            make_scram_keys(mechanism, password, self.passwords.scram_iterations)
-            for mechanism in self.passwords.scram_mechanisms
-        )
         return replace(
             user,
             password_hash=self.passwords.hash(password.encode()),
             hashing_algorithm=self.passwords.algorithm,
-            scram_keys=scram_keys,
+            scram_keys=self._scram_keys(password),
         )
+
+    def _scram_keys(self, password: str) -> tuple[str, ...]:
+        """Return keys for each mechanism of SCRAM that is on, none for a password it forbids."""
+        iterations = self.passwords.scram_iterations
+        with suppress(ValueError):
+            return tuple(
+                make_scram_keys(mechanism, password, iterations)
+                for mechanism in self.passwords.scram_mechanisms
+            )
+        return ()
 
     # Permissions
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from amqpbroker.auth.passwords import Passwords
+from amqpbroker.auth.scram_keys import SCRAM_MECHANISMS, load_scramp
 from amqpbroker.auth.users import ALL, UserStore
 from amqpbroker.broker.alarms import Alarms
 from amqpbroker.broker.consumer_timeout import ConsumerTimeouts
@@ -34,7 +35,14 @@ class Broker:
         self.store = store
         """Where durable definitions go; None if everything is in memory."""
         self.alarms = Alarms()
-        passwords = Passwords(config.password_hashing_module)
+        passwords = Passwords(
+            config.password_hashing_module,
+            scram_mechanisms=tuple(
+                name for name in config.auth_mechanisms if name in SCRAM_MECHANISMS
+            ),
+        )
+        if passwords.scram_mechanisms:
+            load_scramp()
         self.users = UserStore(passwords, loopback_users=config.loopback_users)
         self.vhosts: dict[str, VHost] = {}
         self.sessions: set[Session] = set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from base64 import b64encode
 
 import pytest
@@ -14,6 +15,7 @@ from amqpbroker.auth.scram_keys import (
     ScramKeys,
     find_scram_keys,
     format_scram_keys,
+    load_scramp,
     make_scram_keys,
 )
 
@@ -68,3 +70,8 @@ def test_a_text_that_does_not_parse_is_none(text: str) -> None:
 )
 def test_keys_that_no_login_could_use_are_none(keys: ScramKeys) -> None:
     assert find_scram_keys([format_scram_keys(SCRAM_SHA_256, keys)], SCRAM_SHA_256) is None
+
+
+def test_scramp_is_there_once_it_is_loaded() -> None:
+    load_scramp()
+    assert "scramp" in sys.modules

@@ -214,3 +214,14 @@ def test_scram_keys_are_made_where_asked_for_and_follow_the_password() -> None:
     new = store.set_password("bob", "two").scram_keys
     assert find_scram_keys(new, SCRAM_SHA_256) not in (None, find_scram_keys(old, SCRAM_SHA_256))
     assert store.set_password("bob", None).scram_keys == ()
+
+
+def test_a_password_that_scram_forbids_leaves_no_keys() -> None:
+    store = UserStore(Passwords(SHA256, scram_mechanisms=(SCRAM_SHA_256,), scram_iterations=4096))
+    assert store.add_user("bob", "bell\a").scram_keys == ()
+    assert store.verify("bob", b"bell\a").name == "bob"
+
+
+def test_the_default_user_has_scram_keys_where_asked_for() -> None:
+    store = UserStore(Passwords(SHA256, scram_mechanisms=(SCRAM_SHA_256,), scram_iterations=4096))
+    assert find_scram_keys(store.add_default_user().scram_keys, SCRAM_SHA_256) is not None

@@ -44,8 +44,7 @@ class Scram:
     """One login; three steps."""
 
     def __init__(self, context: Context, mechanism: str) -> None:
-        # scramp and the X.509 parser it loads cost 85 ms: only who uses SCRAM pays.
-        import scramp  # type: ignore[import-untyped]
+        import scramp  # type: ignore[import-untyped]  # see scram_keys.load_scramp
 
         self._context = context
         self._mechanism = mechanism

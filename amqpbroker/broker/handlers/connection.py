@@ -72,7 +72,8 @@ def server_properties(session: Session) -> Table:
 
 def start(session: Session, _event: ProtocolHeader) -> None:
     """Offer mechanisms and tell who we are."""
-    authenticator = Authenticator(session.broker.users, session.peer)
+    broker = session.broker
+    authenticator = Authenticator(broker.users, session.peer, broker.config.auth_mechanisms)
     session.authenticator = authenticator
     mechanisms = " ".join(authenticator.mechanism_names).encode()
     session.send(0, ConnectionStart(0, 9, server_properties(session), mechanisms, b"en_US"))
