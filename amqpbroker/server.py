@@ -25,7 +25,7 @@ from amqpbroker.broker.opening import open_broker
 from amqpbroker.broker.session import Session
 from amqpbroker.definitions import DefinitionsError, import_file
 from amqpbroker.direct_write import DirectWriter
-from amqpbroker.memory import MemoryReturner, calm_collector
+from amqpbroker.memory import MemoryReturner, calm_collector, pause_collector
 from amqpbroker.progress import RecoveryProgress
 from amqpbroker.resources import ResourceMonitor
 from amqpbroker.storage.catalog import CatalogError
@@ -417,6 +417,7 @@ def run(config: Config) -> int:
     logging.basicConfig(
         level=config.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s"
     )
+    pause_collector()
     options = {"use_uvloop": _has_uvloop()}
     return anyio.run(_main, config, backend_options=options)
 

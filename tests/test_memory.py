@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from amqpbroker import memory
-from amqpbroker.memory import CONNECTION_COUNT, GC_THRESHOLDS, MemoryReturner, calm_collector
+from amqpbroker.memory import (
+    CONNECTION_COUNT,
+    GC_THRESHOLDS,
+    MemoryReturner,
+    calm_collector,
+    pause_collector,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,6 +28,7 @@ def _collector() -> Iterator[None]:
     yield
     gc.set_threshold(*thresholds)
     gc.unfreeze()
+    gc.enable()
 
 
 def returned(*counts: int) -> list[bool]:
@@ -66,3 +73,11 @@ def test_the_collector_spares_what_is_here_and_looks_seldom() -> None:
     calm_collector()
     assert gc.get_freeze_count() > 1000
     assert gc.get_threshold() == GC_THRESHOLDS
+
+
+@pytest.mark.usefixtures("_collector")
+def test_nothing_is_collected_while_the_broker_starts() -> None:
+    pause_collector()
+    assert not gc.isenabled()
+    calm_collector()
+    assert gc.isenabled()
