@@ -115,9 +115,14 @@ def _check_version(field: Field, table: Table) -> str | None:
 
 def _check_max_age(field: Field, table: Table) -> str | None:
     wrong = _check_text(field, table)
-    if wrong is None and not re.fullmatch(rb"0*[1-9][0-9]*[YMDhms]", field.value):
+    if wrong is None and not is_max_age(_text(field.value)):
         return "invalid_max_age"
     return wrong
+
+
+def is_max_age(value: object) -> bool:
+    """Return whether a value is an age of a stream: ``7D`` or the like."""
+    return isinstance(value, str) and bool(re.fullmatch("0*[1-9][0-9]*[YMDhms]", value))
 
 
 _OVERFLOWS: Final = (b"drop-head", b"reject-publish", b"reject-publish-dlx")

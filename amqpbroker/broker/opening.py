@@ -26,7 +26,7 @@ from amqpbroker.broker.journal import Journal
 from amqpbroker.broker.metadata import VHostMetadata
 from amqpbroker.broker.queue import Queue
 from amqpbroker.broker.recovery import recover
-from amqpbroker.broker.store import Store, binding_of, load_users, unpack
+from amqpbroker.broker.store import Store, binding_of, load_policies, load_users, unpack
 from amqpbroker.broker.timers import SYSTEM_CLOCK, Clock
 from amqpbroker.broker.vhost import VHost
 from amqpbroker.routing.registry import create_exchange
@@ -240,6 +240,7 @@ def _restore(broker: Broker, snapshot: Snapshot) -> dict[int, Queue]:
     for vhost_row in snapshot.vhosts:
         vhosts[vhost_row.name].limits.update(json.loads(vhost_row.limits))
         vhosts[vhost_row.name].metadata = VHostMetadata.from_json(vhost_row.metadata)
+    load_policies(vhosts, snapshot)
     for row in snapshot.exchanges:
         exchange = create_exchange(
             row.type,

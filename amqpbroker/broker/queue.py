@@ -108,8 +108,9 @@ class Queue:
     def join(self, vhost: VHost) -> None:
         """Become a queue of a vhost."""
         self.vhost = vhost
-        if self.settings is not ORDINARY:
-            self.apply(self.settings)
+        settings = vhost.policies.settings_of(self) if vhost.policies else self.settings
+        if settings is not ORDINARY:
+            self.apply(settings)
 
     def apply(self, settings: QueueSettings) -> None:
         """Let settings be in force from now on; what is here already keeps its deadlines."""

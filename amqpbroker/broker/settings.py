@@ -1,6 +1,7 @@
-"""What is in force for a queue: its arguments in the form that the broker works with.
+"""What is in force for a queue: arguments and policies in the form that the broker works with.
 
-One small object, so that a policy can replace it on a living queue (FEATURES A13.5).
+One small object, so that a policy can replace it on a living queue (FEATURES A13.5). Where both say
+something, the lower number and the argument's text are in force (A13.3).
 """
 
 from __future__ import annotations
@@ -8,7 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from amqpbroker.broker.arguments import EXPIRY_MS_MAX
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from amqpbroker.wire.table import Table
 
 DROP_HEAD: Final = "drop-head"
@@ -33,13 +38,20 @@ class QueueSettings:
     dead_letter_routing_key: str | None = None
 
     @classmethod
-    def of(cls, arguments: Table) -> QueueSettings:
-        """Return the settings that (checked) arguments of queue.declare ask for."""
+    def of(cls, arguments: Table, definition: Mapping[str, Any] | None = None) -> QueueSettings:
+        """Return the settings that (checked) arguments of queue.declare and policies ask for."""
         values = {
             _FIELDS[name]: _python(field.value)
             for name, field in arguments.items()
             if name in _FIELDS
         }
+        if definition:
+            for key, value in definition.items():
+                if key in _NUMBERS:
+                    lower = min(value, _MAXIMA.get(key, value))
+                    values[_NUMBERS[key]] = min(lower, values.get(_NUMBERS[key], lower))
+                elif key in _TEXTS:
+                    values.setdefault(_TEXTS[key], value)
         return cls(**values) if values else ORDINARY
 
 
@@ -57,5 +69,20 @@ _FIELDS: Final = {
     "x-dead-letter-exchange": "dead_letter_exchange",
     "x-dead-letter-routing-key": "dead_letter_routing_key",
 }
+_NUMBERS: Final = {
+    "message-ttl": "message_ttl_ms",
+    "expires": "expires_ms",
+    "max-length": "max_length",
+    "max-length-bytes": "max_size",
+}
+"""Keys of policies: the lower number is in force."""
+_TEXTS: Final = {
+    "overflow": "overflow",
+    "dead-letter-exchange": "dead_letter_exchange",
+    "dead-letter-routing-key": "dead_letter_routing_key",
+}
+"""Keys of policies: an argument is in force instead."""
+_MAXIMA: Final = dict.fromkeys(("message-ttl", "expires"), EXPIRY_MS_MAX)
+"""Policies may name any time; nobody sees the end of a longer one."""
 ORDINARY: Final = QueueSettings()
 """Shared by all queues that ask for nothing."""

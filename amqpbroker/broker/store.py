@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from amqpbroker.auth.principal import User
 from amqpbroker.auth.users import Permissions, TopicPermissions
+from amqpbroker.broker.policies import OPERATOR_POLICY, Policy
 from amqpbroker.routing.binding import Binding, Destination, freeze_arguments, thaw_arguments
 from amqpbroker.storage.catalog.rows import (
     BindingRow,
     ExchangeRow,
+    ParameterRow,
     PermissionRow,
+    PolicyRow,
     QueueRow,
     UserRow,
     VHostRow,
@@ -119,6 +122,27 @@ class Store:
         self.queues.pop(queue.id, None)
         self._ticket = queue.definition = self.catalog.delete_queue(queue.id)
 
+    def put_policy(self, vhost: str, policy: Policy, *, is_operator: bool) -> None:
+        """Store a policy; an operator policy is a parameter, as in definition files."""
+        if is_operator:
+            value = json.dumps(policy.to_json())
+            row = ParameterRow(vhost, OPERATOR_POLICY, policy.name, value)
+            self._ticket = self.catalog.put_parameter(row)
+            return
+        definition = json.dumps(dict(policy.definition))
+        self._ticket = self.catalog.put_policy(
+            PolicyRow(
+                vhost, policy.name, policy.pattern, policy.apply_to, policy.priority, definition
+            )
+        )
+
+    def delete_policy(self, vhost: str, name: str, *, is_operator: bool) -> None:
+        """Delete a policy."""
+        if is_operator:
+            self._ticket = self.catalog.delete_parameter(vhost, OPERATOR_POLICY, name)
+        else:
+            self._ticket = self.catalog.delete_policy(vhost, name)
+
     def put_binding(self, vhost: str, binding: Binding) -> None:
         """Store a binding between durable ends."""
         self._ticket = self.catalog.put_binding(_binding_row(vhost, binding))
@@ -147,6 +171,18 @@ def binding_of(row: BindingRow) -> Binding:
         row.binding_key,
         freeze_arguments(unpack(row.arguments)),
     )
+
+
+def load_policies(vhosts: Mapping[str, VHost], snapshot: Snapshot) -> None:
+    """Fill the policies of vhosts, which have no queues yet."""
+    for row in snapshot.policies:
+        definition = json.loads(row.definition)
+        policy = Policy(row.name, row.pattern, definition, row.priority, row.apply_to)
+        vhosts[row.vhost].policies.put(policy)
+    for item in snapshot.parameters:
+        if item.component == OPERATOR_POLICY:
+            policy = Policy.from_json(item.name, item.value)
+            vhosts[item.vhost].policies.put(policy, is_operator=True)
 
 
 def load_users(users: UserStore, snapshot: Snapshot) -> None:

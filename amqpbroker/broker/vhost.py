@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from amqpbroker.broker.dead_letter import DeadLetters
 from amqpbroker.broker.metadata import VHostMetadata
 from amqpbroker.broker.names import described
+from amqpbroker.broker.policies import Policies
 from amqpbroker.broker.timers import Timers
 from amqpbroker.errors import not_found, precondition_failed, resource_locked
 from amqpbroker.routing.binding import Binding, Destination
@@ -44,6 +45,7 @@ class VHost:
         }
         self.queues: dict[str, Queue] = {}
         self.metadata = VHostMetadata()
+        self.policies = Policies(self)
         self.limits: dict[str, int] = {}
         """max-connections and max-queues; see ``quotas``."""
         self.epoch = object()
@@ -108,6 +110,8 @@ class VHost:
     def add_exchange(self, exchange: Exchange) -> None:
         """Take in a new exchange."""
         self.exchanges[exchange.name] = exchange
+        if self.policies:
+            self.policies.set_alternate(exchange)
         if self.store is not None:
             self.store.put_exchange(self.name, exchange)
         self.forget_routes()

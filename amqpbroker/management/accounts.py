@@ -1,4 +1,4 @@
-"""Changes of vhosts, users and permissions: in memory, in the catalog, for who is connected.
+"""Changes of vhosts, accounts and policies: in memory, in the catalog, for who is connected.
 
 Each function makes its change at once and returns when it is on the disk, if there is one.
 """
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from amqpbroker.auth.principal import User
     from amqpbroker.auth.users import Permissions, TopicPermissions
     from amqpbroker.broker.broker import Broker
+    from amqpbroker.broker.policies import Policy
     from amqpbroker.broker.vhost import VHost
 
 
@@ -68,6 +69,20 @@ async def set_vhost_limits(broker: Broker, vhost: VHost, limits: dict[str, int])
     vhost.limits = limits
     if broker.store is not None:
         broker.store.put_vhost_itself(vhost)
+    await _stored(broker)
+
+
+async def put_policy(broker: Broker, vhost: VHost, policy: Policy, *, is_operator: bool) -> None:
+    """Add or replace a policy, and bring queues and exchanges into line."""
+    vhost.policies.put(policy, is_operator=is_operator)
+    broker.flush()
+    await _stored(broker)
+
+
+async def delete_policy(broker: Broker, vhost: VHost, name: str, *, is_operator: bool) -> None:
+    """Delete a policy that is there, and bring queues and exchanges into line."""
+    vhost.policies.delete(name, is_operator=is_operator)
+    broker.flush()
     await _stored(broker)
 
 

@@ -47,7 +47,7 @@ def exchange_name(segment: str) -> str:
 def describe(item: tuple[VHost, Exchange]) -> dict[str, Any]:
     """Return an exchange as the API shows it."""
     vhost, exchange = item
-    return {
+    row = {
         "arguments": to_json(exchange.arguments),
         "auto_delete": exchange.is_auto_delete,
         "durable": exchange.is_durable,
@@ -56,6 +56,8 @@ def describe(item: tuple[VHost, Exchange]) -> dict[str, Any]:
         "type": exchange.type_name,
         "vhost": vhost.name,
     }
+    policy = vhost.policies.of_exchange(exchange).policy
+    return row if policy is None else {**row, "policy": policy.name}
 
 
 async def _respond(call: Api, vhosts: list[VHost]) -> Json:

@@ -33,13 +33,15 @@ class Declaration(BaseModel):
 def describe(call: Api, vhost: VHost, queue: Queue) -> dict[str, Any]:
     """Return a queue as the API shows it."""
     ready, unsettled = len(queue.ready), queue.unsettled_count
+    in_force = vhost.policies.of_queue(queue)
+    policy, operator_policy = in_force.policy, in_force.operator_policy
     exclusive, active = queue.exclusive_consumer, queue.consumers.active
     row = {
         "arguments": to_json(queue.arguments),
         "auto_delete": queue.is_auto_delete,
         "consumers": len(queue.consumers),
         "durable": queue.is_durable,
-        "effective_policy_definition": {},
+        "effective_policy_definition": dict(in_force.definition),
         "exclusive": queue.owner is not None,
         "exclusive_consumer_tag": None if exclusive is None else exclusive.tag,
         "messages": ready + unsettled,
@@ -47,8 +49,8 @@ def describe(call: Api, vhost: VHost, queue: Queue) -> dict[str, Any]:
         "messages_unacknowledged": unsettled,
         "name": queue.name,
         "node": call.node,
-        "operator_policy": None,
-        "policy": None,
+        "operator_policy": None if operator_policy is None else operator_policy.name,
+        "policy": None if policy is None else policy.name,
         "single_active_consumer_tag": None,
         "state": "running",
         "type": queue.type,

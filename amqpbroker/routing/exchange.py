@@ -88,6 +88,11 @@ class Exchange(ABC):
         name: str = value.decode("utf-8", "surrogateescape")
         return name
 
+    def set_policy_alternate(self, name: str | None) -> None:
+        """Take the alternate exchange that a policy names; an argument is stronger (A13.3)."""
+        if ALTERNATE_EXCHANGE not in self.arguments:
+            self.alternate = name
+
     def _check_arguments(self, where: str) -> None:  # noqa: B027 - most types have none
         """Read the arguments of the type; raise 406 as RabbitMQ does if one is not valid."""
 

@@ -9,6 +9,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from tests.helpers import DEADLINE_S, RunningBroker
+from tests.management.http_api import HttpApi
 from tests.raw_client import RawClient
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ class Restarts:
 
     def __init__(self, data_dir: Path, **settings: object) -> None:
         self.data_dir = data_dir
+        self.has_management = False
+        """Whether to serve HTTP, too."""
         self._environment = {
             **os.environ,
             **{f"AMQPBROKER_{name.upper()}": str(value) for name, value in settings.items()},
@@ -37,15 +40,20 @@ class Restarts:
         assert process.stdout is not None
         words = process.stdout.readline().split()
         assert words[:1] == ["ready"], process.stderr and process.stderr.read()
-        address = dict(word.split("=", 1) for word in words[1:])["amqp"]
-        self._broker = RunningBroker("127.0.0.1", int(address.rpartition(":")[2]), 0)
+        ports = {
+            name: int(address.rpartition(":")[2])
+            for name, _, address in (word.partition("=") for word in words[1:])
+            if address != "off"
+        }
+        self._broker = RunningBroker("127.0.0.1", ports["amqp"], ports.get("management", 0))
         return self.connect()
 
     def _spawn(self) -> subprocess.Popen[str]:
         assert self._process is None
         serve = ("serve", "--data-dir", str(self.data_dir), "--port", "0")
+        management_port = "0" if self.has_management else "off"
         self._process = subprocess.Popen(
-            (sys.executable, "-m", "amqpbroker", *serve, "--management-port", "off"),
+            (sys.executable, "-m", "amqpbroker", *serve, "--management-port", management_port),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -62,6 +70,11 @@ class Restarts:
         client.open_channel()
         self._clients.append(client)
         return client
+
+    @property
+    def api(self) -> HttpApi:
+        """The management API of the running process."""
+        return HttpApi(self._broker.host, self._broker.management_port, "/")
 
     def start_in_vain(self) -> tuple[int, str]:
         """Start a broker that ends by itself; return its exit code and its log."""

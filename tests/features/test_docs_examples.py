@@ -1,7 +1,7 @@
 """Every Python example of the README and of docs/ runs, and prints what the page says it prints.
 
 A page's ``python`` block is a whole program. If a ``text`` block follows it, that is its output.
-Only the address is replaced: the examples name the default one.
+Only the addresses are replaced: the examples name the default ones.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 REPO: Final = Path(__file__).parent.parent.parent
 PAGES: Final = [REPO / "README.md", *sorted((REPO / "docs").glob("*.md"))]
 DEFAULT_URL: Final = "amqp://guest:guest@localhost:5672/"
+DEFAULT_HTTP: Final = "http://localhost:15672/"
 BLOCK: Final = re.compile(
     r"^```python\n(?P<code>.*?)^```\n(?:\n?^```text\n(?P<output>.*?)^```\n)?",
     re.MULTILINE | re.DOTALL,
@@ -58,7 +59,9 @@ def test_example_runs(example: Example, broker: RunningBroker, tmp_path: Path) -
     assert DEFAULT_URL in example.code, "an example names the default address"
     program = tmp_path / f"{example.page.stem}.py"
     padding = "\n" * (example.line - 1)  # so that a traceback shows the page's own line
-    program.write_text(padding + example.code.replace(DEFAULT_URL, broker.url()))
+    code = example.code.replace(DEFAULT_URL, broker.url())
+    code = code.replace(DEFAULT_HTTP, f"http://{broker.host}:{broker.management_port}/")
+    program.write_text(padding + code)
     done = subprocess.run(
         [sys.executable, program], capture_output=True, text=True, timeout=15, check=False
     )

@@ -97,7 +97,7 @@ class PolicyRow(NamedTuple):
     name: str
     pattern: str
     apply_to: str
-    priority: int
+    priority: float
     definition: str
     """JSON."""
 
