@@ -15,12 +15,14 @@ from anyio.lowlevel import checkpoint
 from amqpbroker.broker.arguments import DEFAULT_QUEUE_TYPE, check_declare, queue_type
 from amqpbroker.broker.metadata import VHostMetadata
 from amqpbroker.broker.names import RESERVED_PREFIX, described
+from amqpbroker.broker.policies import OPERATOR_POLICY
+from amqpbroker.broker.policy_checks import InvalidPolicy, check_policy, unknown_settings
 from amqpbroker.broker.quotas import MAX_QUEUES, VHOST_LIMITS
 from amqpbroker.broker.vhost import VHost
 from amqpbroker.definitions import models
 from amqpbroker.definitions.account_checks import AccountChecks, check_limits
 from amqpbroker.definitions.exceptions import DefinitionsError, mismatch, shown
-from amqpbroker.definitions.plan import NewQueue, Plan
+from amqpbroker.definitions.plan import NewPolicy, NewQueue, Plan
 from amqpbroker.definitions.reading import MODELS, Document, read_item
 from amqpbroker.definitions.values import loose, to_table
 from amqpbroker.errors import AmqpError
@@ -28,9 +30,10 @@ from amqpbroker.routing.binding import Binding, Destination, freeze_arguments, t
 from amqpbroker.routing.registry import EXCHANGE_TYPES, create_exchange
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from amqpbroker.broker.broker import Broker
+    from amqpbroker.broker.policies import Policy
     from amqpbroker.routing.exchange import Exchange
 
 TURN_COUNT: Final = 250
@@ -152,8 +155,8 @@ class _Checks:
         if item.component == "vhost-limits":
             limits = check_limits(item.value, VHOST_LIMITS, f"{path}.value")
             self._plan_limits(vhost, limits)
-        elif item.component == "operator_policy":
-            self._plan.left_out["operator policies"] += 1
+        elif item.component == OPERATOR_POLICY:
+            self._take_operator_policy(vhost, item, path)
         else:
             self._plan.left_out["parameters"] += 1
 
@@ -162,8 +165,28 @@ class _Checks:
             self._plan.left_out["global parameters"] += 1
 
     def _take_policy(self, item: models.Policy, path: str) -> None:
-        self._vhost(item, path)
-        self._plan.left_out["policies"] += 1
+        vhost = self._vhost(item, path)
+        values = {"pattern": item.pattern, "apply-to": item.apply_to, "priority": item.priority}
+        if unknown_settings(item.definition, is_operator=False):
+            self._plan.left_out["policies with settings of plugins"] += 1
+            return
+        policy = _checked(item.name, values, item.definition, path, is_operator=False)
+        if vhost.policies.policies.get(item.name) != policy:
+            self._plan.policies.append((vhost.name, NewPolicy(policy, is_operator=False)))
+
+    def _take_operator_policy(self, vhost: VHost, item: models.Parameter, path: str) -> None:
+        path = f"{path}.value"
+        if not isinstance(item.value, dict):
+            raise mismatch(path, "an object", item.value)
+        definition = item.value.get("definition")
+        if not isinstance(definition, dict):
+            raise mismatch(f"{path}.definition", "an object", definition)
+        if unknown_settings(definition, is_operator=True):
+            self._plan.left_out["operator policies with unknown settings"] += 1
+            return
+        policy = _checked(item.name, item.value, definition, path, is_operator=True)
+        if vhost.policies.operator_policies.get(item.name) != policy:
+            self._plan.policies.append((vhost.name, NewPolicy(policy, is_operator=True)))
 
     # topology
 
@@ -276,6 +299,20 @@ class _Checks:
             expected = f"{article} of vhost '{vhost.name}', here or in the file"
             raise mismatch(f"{path}.destination", expected, name)
         return is_there
+
+
+def _checked(
+    name: str,
+    values: Mapping[str, Any],
+    definition: Mapping[str, Any],
+    path: str,
+    *,
+    is_operator: bool,
+) -> Policy:
+    try:
+        return check_policy(name, values, definition, is_operator=is_operator)
+    except InvalidPolicy as error:
+        raise DefinitionsError(path, str(error)) from None
 
 
 def _is_implicit(item: models.Binding) -> bool:

@@ -148,6 +148,11 @@ def _account_changes(broker: Broker, plan: Plan) -> Iterator[Ticket | None]:
 
 
 def _topology_changes(broker: Broker, plan: Plan) -> Iterator[None]:
+    for name, (policy, is_operator) in plan.policies:
+        vhost = broker.vhosts.get(name)
+        if vhost is not None:
+            vhost.policies.put(policy, is_operator=is_operator)
+        yield
     for name, exchange in plan.exchanges:
         vhost = broker.vhosts.get(name)
         if vhost is not None and exchange.name not in vhost.exchanges:

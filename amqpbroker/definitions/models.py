@@ -156,7 +156,7 @@ class Policy(OfVHost):
     pattern: Text
     apply_to: Text = Field(default="all", alias="apply-to")
     definition: Values
-    priority: int = 0
+    priority: Any = 0
 
 
 class Parameter(OfVHost):

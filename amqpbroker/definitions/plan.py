@@ -10,9 +10,17 @@ if TYPE_CHECKING:
     from amqpbroker.auth.principal import User
     from amqpbroker.auth.users import Permissions, TopicPermissions
     from amqpbroker.broker.metadata import VHostMetadata
+    from amqpbroker.broker.policies import Policy
     from amqpbroker.routing.binding import Binding
     from amqpbroker.routing.exchange import Exchange
     from amqpbroker.wire.table import Table
+
+
+class NewPolicy(NamedTuple):
+    """A policy or operator policy that is not there yet, or another one."""
+
+    policy: Policy
+    is_operator: bool
 
 
 class NewQueue(NamedTuple):
@@ -38,6 +46,7 @@ class Plan:
     """By (vhost, username)."""
     topic_permissions: dict[tuple[str, str, str], TopicPermissions] = field(default_factory=dict)
     """By (vhost, username, exchange)."""
+    policies: list[tuple[str, NewPolicy]] = field(default_factory=list)
     exchanges: list[tuple[str, Exchange]] = field(default_factory=list)
     queues: list[tuple[str, NewQueue]] = field(default_factory=list)
     bindings: list[tuple[str, Binding]] = field(default_factory=list)
@@ -48,10 +57,10 @@ class Plan:
     def count(self) -> int:
         """How many changes there are."""
         accounts = len(self.users) + len(self.permissions) + len(self.topic_permissions)
-        topology = len(self.exchanges) + len(self.queues) + len(self.bindings)
+        topology = len(self.policies) + len(self.exchanges) + len(self.queues) + len(self.bindings)
         vhosts = len(self.vhosts) + len(self.metadata) + len(self.limits)
         return vhosts + accounts + topology
 
     def __str__(self) -> str:
-        names = ("vhosts", "users", "permissions", "exchanges", "queues", "bindings")
+        names = ("vhosts", "users", "permissions", "policies", "exchanges", "queues", "bindings")
         return ", ".join(f"{len(getattr(self, name))} {name}" for name in names)

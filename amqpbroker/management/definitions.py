@@ -1,6 +1,7 @@
 """``/definitions``: everything that is declared, as one document (FEATURES A18.16, A14).
 
-An export names all that an import can bring back; limits of vhosts are parameters, as on RabbitMQ.
+An export names all that an import can bring back; limits of vhosts and
+operator policies are parameters, as on RabbitMQ.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from anyio import to_thread
 from amqpbroker.auth.passwords import RABBIT_DIGESTS
 from amqpbroker.auth.principal import ADMINISTRATOR, POLICYMAKER
 from amqpbroker.broker.names import RESERVED_PREFIX
+from amqpbroker.broker.policies import OPERATOR_POLICY
 from amqpbroker.definitions import DefinitionsError, import_document
-from amqpbroker.management import bindings, users
+from amqpbroker.management import bindings, policies, users
 from amqpbroker.management.call import Answer, Api, Json, done
 from amqpbroker.management.errors import bad_request
 from amqpbroker.management.paths import new_router
@@ -68,8 +70,15 @@ def binding_definitions(vhost: VHost) -> Iterator[dict[str, Any]]:
             yield {key: row[key] for key in row if key not in ("vhost", "properties_key")}
 
 
+def policy_definitions(vhost: VHost) -> Iterator[dict[str, Any]]:
+    """Yield the policies of a vhost."""
+    for policy in vhost.policies.policies.values():
+        row = policies.describe(vhost, policy)
+        yield {key: row[key] for key in row if key != "vhost"}
+
+
 def parameter_definitions(vhost: VHost) -> Iterator[dict[str, Any]]:
-    """Yield the limits of a vhost, if it has any."""
+    """Yield the limits of a vhost, if it has any, and its operator policies."""
     if vhost.limits:
         yield {
             "vhost": vhost.name,  # RabbitMQ says so in the document of one vhost, too
@@ -77,12 +86,19 @@ def parameter_definitions(vhost: VHost) -> Iterator[dict[str, Any]]:
             "name": "limits",
             "value": dict(vhost.limits),
         }
+    for policy in vhost.policies.operator_policies.values():
+        yield {
+            "vhost": vhost.name,
+            "component": OPERATOR_POLICY,
+            "name": policy.name,
+            "value": policy.to_json(),
+        }
 
 
 def _definitions(vhost: VHost) -> dict[str, list[dict[str, Any]]]:
     return {
         "parameters": list(parameter_definitions(vhost)),
-        "policies": [],
+        "policies": list(policy_definitions(vhost)),
         "queues": list(queue_definitions(vhost)),
         "exchanges": list(exchange_definitions(vhost)),
         "bindings": list(binding_definitions(vhost)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from typing import Any
 
 import pytest
@@ -83,10 +84,12 @@ async def test_more_queues_than_the_vhost_may_have() -> None:
 
 async def test_what_is_left_out_is_counted() -> None:
     document = sample()
-    policy = {"vhost": "v", "name": "p", "pattern": "", "definition": {}, "apply-to": "all"}
+    federated = {"federation-upstream-set": "all"}
+    policy = {"vhost": "v", "name": "p", "pattern": "", "definition": federated}
     document["policies"] = [policy, policy]
+    operator_policy = {"pattern": "", "definition": {"target-group-size": 3}, "priority": 0}
     document["parameters"] += [
-        {"vhost": "v", "component": "operator_policy", "name": "o", "value": {}},
+        {"vhost": "v", "component": "operator_policy", "name": "o", "value": operator_policy},
         {"vhost": "v", "component": "shovel", "name": "s", "value": {}},
     ]
     document["global_parameters"] = [
@@ -100,8 +103,8 @@ async def test_what_is_left_out_is_counted() -> None:
     document["bindings"].append({**document["bindings"][0], "source": "amq.rabbitmq.event"})
     plan = await imported(new_broker(), document)
     assert plan.left_out == {
-        "policies": 2,
-        "operator policies": 1,
+        "policies with settings of plugins": 2,
+        "operator policies with unknown settings": 1,
         "parameters": 1,
         "global parameters": 1,
         "default queue types of vhosts": 1,
@@ -142,3 +145,37 @@ async def test_a_file_of_one_vhost_goes_into_that_one() -> None:
 async def test_the_binding_that_every_queue_has_is_not_added() -> None:
     plan = await imported(new_broker(), changed("bindings", source="", routing_key="q"))
     assert plan.bindings == []
+
+
+async def test_policies_are_planned_unless_they_are_there() -> None:
+    document = sample()
+    value = {"pattern": "^q", "definition": {"max-length": 5}, "priority": 2, "apply-to": "all"}
+    document["policies"] = [{"vhost": "v", "name": "p", **value}]
+    document["parameters"].append(
+        {"vhost": "v", "component": "operator_policy", "name": "o", "value": value}
+    )
+    broker = new_broker()
+    plan = await imported(broker, document)
+    assert len(plan.policies) == 2
+    policies = broker.vhosts["v"].policies
+    assert policies.policies["p"].to_json() == policies.operator_policies["o"].to_json() == value
+    assert broker.vhosts["v"].queues["q"].settings.max_length == 5
+    assert (await imported(broker, document)).count == 0
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ({"pattern": "[", "definition": {"max-length": 5}}, "value: pattern should be regular"),
+        ({"pattern": "", "definition": {"max-length": -1}}, "value: -1 is not a valid maximum"),
+        ({"pattern": ""}, "value.definition: expected an object, found null"),
+        (1, "value: expected an object, found 1"),
+    ],
+)
+async def test_a_wrong_policy_is_refused(value: object, text: str) -> None:
+    document = sample()
+    document["parameters"] = [
+        {"vhost": "v", "component": "operator_policy", "name": "o", "value": value}
+    ]
+    with pytest.raises(DefinitionsError, match=re.escape(f"parameters[0].{text}")):
+        await imported(new_broker(), document)

@@ -138,11 +138,12 @@ async def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
 
 
 async def test_one_warning_names_what_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
-    policy = {"name": "p", "pattern": "", "definition": {}}
+    policy = {"name": "p", "pattern": "", "definition": {"federation-upstream": "x"}}
     document = {"policies": [policy] * 3, "parameters": [{"component": "shovel", "name": "s"}]}
     await imported(new_broker(), document, vhost="/")
     warnings = [item.getMessage() for item in caplog.records if item.levelno == logging.WARNING]
-    text = "left out, this broker does not have them: parameters: 1, policies: 3"
+    text = "left out, this broker does not have them: parameters: 1"
+    text += ", policies with settings of plugins: 3"
     assert warnings == [f"test: {text}"]
 
 

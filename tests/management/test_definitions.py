@@ -68,7 +68,19 @@ def test_all(api: HttpApi, vhost: str) -> None:
     assert {"user": "guest", "vhost": vhost} in [
         {key: row[key] for key in ("user", "vhost")} for row in shown["permissions"]
     ]
-    assert shown["policies"] == []
+
+
+def test_policies_are_exported(api: HttpApi, vhost: str) -> None:
+    body = {"pattern": "^q", "definition": {"max-length": 5}, "priority": 2, "apply-to": "queues"}
+    assert api("PUT", f"/policies/{vhost}/p", body).status == 201
+    assert api("PUT", f"/operator-policies/{vhost}/o", body).status == 201
+    shown = api.get(f"/definitions/{vhost}")
+    parameter = {"vhost": vhost, "component": "operator_policy", "name": "o", "value": body}
+    assert shown["policies"] == [{"name": "p", **body}]
+    assert shown["parameters"] == [parameter]
+    shown = api.get("/definitions")
+    assert {"vhost": vhost, "name": "p", **body} in shown["policies"]
+    assert parameter in shown["parameters"]
 
 
 def test_exclusive_queues_are_left_out(api: HttpApi, vhost: str, dial: Connect) -> None:
@@ -99,6 +111,9 @@ def test_an_export_imports_into_another_broker_and_exports_alike(
     api: HttpApi, vhost: str, name: str
 ) -> None:
     assert api("PUT", f"/vhost-limits/{vhost}/max-queues", {"value": 7}).status == 204
+    policy = {"pattern": "^q", "definition": {"message-ttl": 3_600_000}, "priority": 2}
+    assert api("PUT", f"/policies/{vhost}/p", policy).status == 201
+    assert api("PUT", f"/operator-policies/{vhost}/o", policy).status == 201
     topics = {"exchange": "x", "write": "a", "read": "b"}
     assert api("PUT", f"/topic-permissions/{vhost}/guest", topics).status == 201
     assert api("PUT", f"/users/o-{name}", {"password": "p", "tags": "a,b"}).status == 201
