@@ -148,6 +148,8 @@ class Config(BaseSettings):
     disk_free_limit: int = Field(default=50_000_000, ge=0)
     """Bytes free in the data folder below which publishers wait (FEATURES A17.2)."""
     handshake_timeout_s: float = Field(default=10.0, gt=0)
+    login_failure_delay_s: float = Field(default=3.0, ge=0)
+    """How long a client is left waiting after a failed login; only it waits (FEATURES A1.7)."""
     channel_max_per_node: Annotated[int, Field(ge=1)] | None = Field(default=None)
     """Open channels of all connections together (FEATURES A2.8)."""
     consumer_max_per_channel: Annotated[int, Field(ge=1)] | None = Field(default=None)

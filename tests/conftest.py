@@ -51,7 +51,9 @@ def anyio_backend() -> str:
 @pytest.fixture(scope="session")
 def broker() -> Iterator[RunningBroker]:
     """The broker under test, one process for the whole run."""
-    running = external_broker(EXTERNAL_URL) if EXTERNAL_URL else start_broker()
+    running = (
+        external_broker(EXTERNAL_URL) if EXTERNAL_URL else start_broker(login_failure_delay_s=0.05)
+    )
     with running as broker:
         yield broker
 

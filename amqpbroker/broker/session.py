@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from amqpbroker.broker.confirms import Confirms
     from amqpbroker.broker.consumer import Consumer
     from amqpbroker.broker.queue import Queue
+    from amqpbroker.broker.timers import Timer
     from amqpbroker.broker.vhost import VHost
     from amqpbroker.wire.content import Publication
     from amqpbroker.wire.table import Table
@@ -86,6 +87,7 @@ class Session:
         """Blocked until this connection has written what it has; who waits longest is first."""
         self._owed_confirms: list[Confirms] = []
         self._is_touched = False
+        self._finishing: Timer | None = None
         self._allowed: set[tuple[str, str, str]] = set()
         self._allowed_at = -1
 
@@ -291,9 +293,15 @@ class Session:
 
     def finish(self) -> None:
         """Read nothing more; close the socket when all is written."""
+        if self._finishing is not None:
+            self._finishing.cancel()
         self.close()
         self.is_finished = True
         self.touch()
+
+    def finish_later(self, delay_s: float) -> None:
+        """Finish after a delay, unless the client or something else ends it sooner."""
+        self._finishing = self.broker.timers.call_later(delay_s, self.finish)
 
     def forget_server(self) -> None:
         """Let go of the server's side, so that both are freed at once and not by the collector."""

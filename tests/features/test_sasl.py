@@ -35,7 +35,8 @@ pytestmark = pytest.mark.deviates("RabbitMQ has no SCRAM for AMQP 0-9-1")
 @pytest.fixture(scope="module")
 def scram_broker() -> Iterator[RunningBroker]:
     """A broker that offers SCRAM, first of all."""
-    with start_broker(auth_mechanisms=",".join([*MECHANISMS, "PLAIN"])) as broker:
+    mechanisms = ",".join([*MECHANISMS, "PLAIN"])
+    with start_broker(auth_mechanisms=mechanisms, login_failure_delay_s=0.05) as broker:
         yield broker
 
 

@@ -13,6 +13,7 @@ from amqpbroker.auth.sasl.authenticator import Authenticator
 from amqpbroker.auth.sasl.mechanism import Challenge
 from amqpbroker.broker.quotas import check_new_connection
 from amqpbroker.errors import not_allowed
+from amqpbroker.wire.connection import State
 from amqpbroker.wire.constants import FRAME_SIZE_MIN
 from amqpbroker.wire.events import ProtocolHeader
 from amqpbroker.wire.methods import (
@@ -134,16 +135,21 @@ def _go_on(session: Session, outcome: Principal | Challenge) -> None:
 
 
 def _refuse(session: Session, error: AuthenticationFailed) -> None:
-    """Close with 403 if the client understands it, else without a word (FEATURES A1.7)."""
+    """Close with 403 if the client understands it, else without a word (FEATURES A1.7).
+
+    A client that is told may go at once; any other is left waiting before it is hung up on, so that
+    guessing takes time. That is what RabbitMQ 3.10.8 does (tried).
+    """
     logger.warning("%s: login refused, %s", session.name, error)
-    if "authentication_failure_close" not in session.capabilities:
-        session.finish()
-        return
-    text = (
-        "ACCESS_REFUSED - Login was refused using authentication mechanism "
-        f"{session.mechanism}. For details see the broker logfile."
-    )
-    session.send(0, ConnectionClose(403, text))
+    if "authentication_failure_close" in session.capabilities:
+        text = (
+            "ACCESS_REFUSED - Login was refused using authentication mechanism "
+            f"{session.mechanism}. For details see the broker logfile."
+        )
+        session.send(0, ConnectionClose(403, text))
+    else:
+        session.wire.state = State.CLOSED  # what still comes is dropped
+    session.finish_later(session.broker.config.login_failure_delay_s)
 
 
 def tune_ok(session: Session, event: ConnectionTuneOk) -> None:

@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pamqp import commands
 
+from amqpbroker.broker.broker import Broker
+from amqpbroker.broker.timers import Clock as TimersClock
+from amqpbroker.config import Config
 from amqpbroker.wire.connection import State
 from tests.broker.client import MemoryClient, connect, make_broker
+from tests.broker.clock import Clock
 
 if TYPE_CHECKING:
-    from amqpbroker.broker.broker import Broker
+    from collections.abc import Mapping
 
 
 def test_start_tells_who_we_are(broker: Broker) -> None:
@@ -45,12 +49,64 @@ def test_a_wrong_password_is_told_to_those_who_understand(broker: Broker) -> Non
     assert client.session.is_finished
 
 
-def test_a_wrong_password_is_met_with_silence_otherwise(broker: Broker) -> None:
+def refused(clock: Clock, capabilities: Mapping[str, bool]) -> MemoryClient:
+    """A client of a broker with that clock, that has sent a wrong password."""
+    broker = Broker(Config(is_memory=True, login_failure_delay_s=3), clock=TimersClock(now=clock))
+    broker.add_defaults()
     client = MemoryClient(broker)
     client.start()
-    client.start_ok("\0guest\0wrong", capabilities={})
-    assert client.is_silent
+    client.start_ok("\0guest\0wrong", capabilities=capabilities)
+    return client
+
+
+def test_a_wrong_password_is_met_with_silence_otherwise() -> None:
+    # A1.7: as RabbitMQ, after three seconds.
+    clock = Clock()
+    client = refused(clock, {})
+    clock.now = 2.9
+    client.broker.timers.fire()
+    assert not client.session.is_finished
+    clock.now = 3
+    client.broker.timers.fire()
     assert client.session.is_finished
+    assert client.is_silent
+
+
+def test_nothing_is_heard_from_a_client_that_waits() -> None:
+    client = refused(Clock(), {})
+    client.start_ok()
+    client.tune_ok()
+    client.send(b"anything")
+    assert client.is_silent
+    assert client.session.principal is None
+    assert not client.session.is_finished
+
+
+def test_others_go_on_while_a_client_waits() -> None:
+    waiting = refused(Clock(), {})
+    assert connect(waiting.broker).declare("q") == "q"
+
+
+def test_a_client_that_was_told_may_go_at_once() -> None:
+    client = refused(Clock(), {"authentication_failure_close": True})
+    client.read_close(403)
+    client.send_command(commands.Connection.CloseOk(), 0)
+    assert client.session.is_finished
+    assert len(client.broker.timers) == 0
+
+
+def test_a_client_that_was_told_and_stays_is_hung_up_on() -> None:
+    clock = Clock()
+    client = refused(clock, {"authentication_failure_close": True})
+    clock.now = 3
+    client.broker.timers.fire()
+    assert client.session.is_finished
+
+
+def test_a_client_that_leaves_while_it_waits_leaves_nothing() -> None:
+    client = refused(Clock(), {})
+    client.close()
+    assert len(client.broker.timers) == 0
 
 
 @pytest.mark.parametrize(
