@@ -19,7 +19,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from itertools import groupby
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 import anyio
 
@@ -35,10 +35,10 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
 
     from amqpbroker.broker.confirms import Confirms
-    from amqpbroker.broker.queue import Queue
     from amqpbroker.storage.catalog import Ticket
     from amqpbroker.storage.log import SegmentedLog, Writer
     from amqpbroker.wire.content import Publication
+    from amqpbroker.wire.table import Table
 
 logger = logging.getLogger("amqpbroker.journal")
 
@@ -53,6 +53,26 @@ RETRY_DELAY_S: Final = 1.0
 
 
 MessagesOf: TypeAlias = "Callable[[Iterable[int]], Iterable[tuple[int, Message]]]"
+
+
+class Keeper(Protocol):
+    """Who has messages in the log: a durable queue, or the delayed messages of a vhost."""
+
+    id: int
+    """Its own, never reused."""
+    name: str
+    is_auto_delete: bool
+    arguments: Table
+    definition: Ticket | None
+    """Until the catalog has stored it: what must be waited for."""
+    journal: Journal | None
+
+    @property
+    def ready(self) -> Iterable[Message]:
+        """The messages that are not on loan."""
+
+    def recover(self, messages: Sequence[Message]) -> None:
+        """Take what was there before a restart, in order."""
 
 
 def _no_messages(_queue_ids: Iterable[int]) -> Iterable[tuple[int, Message]]:
@@ -74,7 +94,7 @@ class _Batch:
         self.left: dict[int, dict[Run | Segment, int]] = {}
         """Queue id → where messages are alive no more → how many."""
         self.waiting: dict[Confirms, None] = {}
-        self.definitions: dict[Queue, Ticket] = {}
+        self.definitions: dict[Keeper, Ticket] = {}
         """What the catalog must have stored before."""
 
     def __bool__(self) -> bool:
@@ -167,7 +187,7 @@ class Journal:
     # staging
 
     def enqueue(
-        self, publication: Publication, bodies: Sequence[bytes], queues: Sequence[Queue]
+        self, publication: Publication, bodies: Sequence[bytes], queues: Sequence[Keeper]
     ) -> list[Message]:
         """Stage messages for durable queues; return them."""
         batch = self._open
@@ -188,7 +208,7 @@ class Journal:
         self._work.set()
         return messages
 
-    def settle(self, queue: Queue, messages: Iterable[Message]) -> None:
+    def settle(self, queue: Keeper, messages: Iterable[Message]) -> None:
         """Stage that messages have left a durable queue for good."""
         queue_id = queue.id
         batch = self._open
@@ -197,7 +217,7 @@ class Journal:
             batch.settles.setdefault(queue_id, []).extend(sequences)
             self._work.set()
 
-    def abandon(self, queue: Queue, messages: Iterable[Message]) -> None:
+    def abandon(self, queue: Keeper, messages: Iterable[Message]) -> None:
         """Forget the messages of a queue that is deleted: its id says that they are gone."""
         batch = self._open
         if batch.leave(queue.id, messages):

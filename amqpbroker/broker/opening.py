@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import anyio
 
 from amqpbroker.broker.broker import Broker
-from amqpbroker.broker.journal import Journal
+from amqpbroker.broker.delayed import NAME as DELAYED
+from amqpbroker.broker.journal import Journal, Keeper
 from amqpbroker.broker.metadata import VHostMetadata
 from amqpbroker.broker.queue import Queue
 from amqpbroker.broker.recovery import recover
@@ -233,7 +234,7 @@ async def _build(
     return broker, journal
 
 
-def _restore(broker: Broker, snapshot: Snapshot) -> dict[int, Queue]:
+def _restore(broker: Broker, snapshot: Snapshot) -> dict[int, Keeper]:
     """Make vhosts, exchanges, queues and bindings of rows; return the queues by id."""
     load_users(broker.users, snapshot)
     vhosts = {row.name: VHost(row.name, timers=broker.timers) for row in snapshot.vhosts}
@@ -251,15 +252,20 @@ def _restore(broker: Broker, snapshot: Snapshot) -> dict[int, Queue]:
             vhost=row.vhost,
         )
         vhosts[row.vhost].add_exchange(exchange)
-    queues: dict[int, Queue] = {}
+    queues: dict[int, Keeper] = {}
     for item in snapshot.queues:
-        queue = queues[item.id] = Queue(
+        if item.name == DELAYED:
+            delayed = queues[item.id] = vhosts[item.vhost].delayed
+            delayed.id = item.id
+            continue
+        queue = Queue(
             item.name,
             is_durable=True,
             is_auto_delete=item.is_auto_delete,
             arguments=unpack(item.arguments),
             queue_id=item.id,
         )
+        queues[item.id] = queue
         vhosts[item.vhost].add_queue(queue)
     for binding in snapshot.bindings:
         vhosts[binding.vhost].bind(binding_of(binding))

@@ -21,7 +21,7 @@ from amqpbroker.wire.properties import decode_properties
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from amqpbroker.broker.queue import Queue
+    from amqpbroker.broker.journal import Keeper
     from amqpbroker.storage.log import Batch, SegmentedLog
 
 
@@ -38,7 +38,7 @@ class Recovered(NamedTuple):
 class Replay:
     """The state of a replay; feed it the batches in order, then ``finish``."""
 
-    def __init__(self, queues: Mapping[int, Queue]) -> None:
+    def __init__(self, queues: Mapping[int, Keeper]) -> None:
         self._queues = queues
         self._messages: dict[int, dict[int, Message]] = {number: {} for number in queues}
         self._last_sequence = 0
@@ -135,7 +135,7 @@ class Replay:
 
 async def recover(
     log: SegmentedLog,
-    queues: Mapping[int, Queue],
+    queues: Mapping[int, Keeper],
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Recovered:
     """Replay a log into durable queues by id; ``on_progress`` gets offsets done and in all.

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from amqpbroker.auth.users import UserStore
-    from amqpbroker.broker.queue import Queue
+    from amqpbroker.broker.journal import Keeper
     from amqpbroker.broker.vhost import VHost
     from amqpbroker.routing.exchange import Exchange
     from amqpbroker.storage.catalog import Catalog, Ticket
@@ -51,8 +51,8 @@ class Store:
 
     def __init__(self, catalog: Catalog) -> None:
         self.catalog = catalog
-        self.queues: dict[int, Queue] = {}
-        """Durable queues by id."""
+        self.queues: dict[int, Keeper] = {}
+        """Durable queues by id, and what else has messages in the log."""
         self._ticket: Ticket | None = None
 
     def take_ticket(self) -> Ticket | None:
@@ -110,14 +110,14 @@ class Store:
         if exchange.is_durable:
             self._ticket = self.catalog.delete_exchange(vhost, exchange.name)
 
-    def put_queue(self, vhost: str, queue: Queue) -> None:
+    def put_queue(self, vhost: str, queue: Keeper) -> None:
         """Store a durable queue and give it an id."""
         queue.id = self.catalog.next_queue_id()
         self.queues[queue.id] = queue
         row = QueueRow(queue.id, vhost, queue.name, queue.is_auto_delete, _pack(queue.arguments))
         self._ticket = queue.definition = self.catalog.put_queue(row)
 
-    def delete_queue(self, queue: Queue) -> None:
+    def delete_queue(self, queue: Keeper) -> None:
         """Delete a queue and its bindings."""
         self.queues.pop(queue.id, None)
         self._ticket = queue.definition = self.catalog.delete_queue(queue.id)

@@ -10,6 +10,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from amqpbroker.broker.dead_letter import DeadLetters
+from amqpbroker.broker.delayed import Delayed
 from amqpbroker.broker.metadata import VHostMetadata
 from amqpbroker.broker.names import described
 from amqpbroker.broker.policies import Policies
@@ -37,6 +38,7 @@ class VHost:
         self.name = name
         self.timers = Timers() if timers is None else timers
         self.dead_letters = DeadLetters(self)
+        self.delayed = Delayed(self)
         self.store = store
         """Learns of every change of what is durable."""
         self.exchanges: dict[str, Exchange] = {

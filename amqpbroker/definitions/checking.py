@@ -27,7 +27,7 @@ from amqpbroker.definitions.reading import MODELS, Document, read_item
 from amqpbroker.definitions.values import loose, to_table
 from amqpbroker.errors import AmqpError
 from amqpbroker.routing.binding import Binding, Destination, freeze_arguments, thaw_arguments
-from amqpbroker.routing.registry import EXCHANGE_TYPES, create_exchange
+from amqpbroker.routing.registry import TYPE_NAMES, create_exchange
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -192,8 +192,8 @@ class _Checks:
 
     def _take_exchange(self, item: models.Exchange, path: str) -> None:
         vhost = self._vhost(item, path)
-        if item.type not in EXCHANGE_TYPES:
-            known = ", ".join(EXCHANGE_TYPES)
+        if item.type not in TYPE_NAMES:
+            known = ", ".join(TYPE_NAMES)
             raise mismatch(f"{path}.type", f"an exchange type ({known})", item.type)
         arguments = to_table(item.arguments, f"{path}.arguments")
         try:

@@ -45,6 +45,7 @@ async def delete_vhost(broker: Broker, vhost: VHost) -> None:
             session.force_close(f"vhost '{vhost.name}' is deleted")
     for queue in list(vhost.queues.values()):
         vhost.delete_queue(queue)
+    vhost.delayed.discard()
     broker.users.delete_vhost(vhost.name)
     if broker.store is not None:
         broker.store.delete_vhost(vhost.name)

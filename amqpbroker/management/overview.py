@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from amqpbroker.auth.principal import MONITORING
 from amqpbroker.management.call import Answer, Api, Json
 from amqpbroker.management.paths import new_router
-from amqpbroker.routing.registry import EXCHANGE_TYPES
+from amqpbroker.routing.registry import TYPE_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,8 +20,7 @@ router = new_router()
 def exchange_types() -> list[dict[str, Any]]:
     """Return the exchange types as the API shows them."""
     return [
-        {"name": name, "description": f"{name} exchange", "enabled": True}
-        for name in EXCHANGE_TYPES
+        {"name": name, "description": f"{name} exchange", "enabled": True} for name in TYPE_NAMES
     ]
 
 

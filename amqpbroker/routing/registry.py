@@ -7,6 +7,11 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from amqpbroker.errors import precondition_failed
 from amqpbroker.routing.types.consistent_hash_exchange import ConsistentHashExchange
+from amqpbroker.routing.types.delayed_message_exchange import (
+    DELAYED_TYPE,
+    delayed_class,
+    delayed_type,
+)
 from amqpbroker.routing.types.direct_exchange import DirectExchange
 from amqpbroker.routing.types.fanout_exchange import FanoutExchange
 from amqpbroker.routing.types.headers_exchange import HeadersExchange
@@ -35,6 +40,9 @@ EXCHANGE_TYPES: Final[dict[str, type[Exchange]]] = {
         RecentHistoryExchange,
     )
 }
+
+TYPE_NAMES: Final = (*EXCHANGE_TYPES, DELAYED_TYPE)
+"""All that may be declared."""
 
 
 class Predeclared(NamedTuple):
@@ -69,9 +77,18 @@ def create_exchange(
     ``pick(count)`` returns a number from 0 to count - 1, for the types that draw lots. Raises
     406 if the type is not known (503 on RabbitMQ before 3.13) or an argument is not valid.
     """
-    exchange_type = EXCHANGE_TYPES.get(type_name)
-    if exchange_type is None:
-        raise precondition_failed(f"unknown exchange type '{type_name}'")
+    if type_name == DELAYED_TYPE:
+        arguments = options.get("arguments") or {}
+        exchange_type = delayed_class(_known_type(delayed_type(arguments)))
+    else:
+        exchange_type = _known_type(type_name)
     if issubclass(exchange_type, RandomExchange):
         return exchange_type(name, pick=pick, **options)
     return exchange_type(name, **options)
+
+
+def _known_type(type_name: str) -> type[Exchange]:
+    exchange_type = EXCHANGE_TYPES.get(type_name)
+    if exchange_type is None:
+        raise precondition_failed(f"unknown exchange type '{type_name}'")
+    return exchange_type

@@ -119,7 +119,7 @@ class DurableBroker:
             snapshot,
             log,
             lambda done, total: None,
-            clock=Clock(wall_ms=lambda: int(self.clock.now * 1000)),
+            clock=Clock(self.clock, lambda: int(self.clock.now * 1000)),
         )
         self.journal._sleep = self._sleep
 

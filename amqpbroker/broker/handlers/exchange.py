@@ -11,7 +11,7 @@ from amqpbroker.broker.names import RESERVED_PREFIX, check_new, strip_line_ends
 from amqpbroker.errors import access_refused, precondition_failed
 from amqpbroker.routing.binding import Destination
 from amqpbroker.routing.exchange import ALTERNATE_EXCHANGE
-from amqpbroker.routing.registry import EXCHANGE_TYPES, create_exchange
+from amqpbroker.routing.registry import TYPE_NAMES, create_exchange
 from amqpbroker.wire.methods import (
     ExchangeBind,
     ExchangeBindOk,
@@ -56,7 +56,7 @@ def declare(channel: Channel, event: ExchangeDeclare) -> Awaitable[None] | None:
 
 
 def _declare(channel: Channel, name: str, event: ExchangeDeclare) -> None:
-    if event.type not in EXCHANGE_TYPES:
+    if event.type not in TYPE_NAMES:
         raise precondition_failed(f"unknown exchange type '{event.type}'")
     check_not_default(name)
     session = channel.session

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from amqpbroker.auth.permissions import check_topic, check_user_id
 from amqpbroker.broker.arguments import expiry_error
+from amqpbroker.broker.delayed import DelayedRoute
 from amqpbroker.broker.message import Message, without_bcc
 from amqpbroker.broker.names import REPLY_TO, REPLY_TO_PREFIX
 from amqpbroker.broker.router import Route, find_queues, find_queues_once, is_stable
@@ -38,18 +39,35 @@ def publish(channel: Channel, event: Publish) -> None:
     interceptors = channel.session.broker.interceptors
     if interceptors.is_active:
         seen = interceptors.apply(seen)
-    if not is_stable(channel.vhost, exchange):
+    route: Route | None = _delayed(channel, seen)
+    if route is None and not is_stable(channel.vhost, exchange):
         _ = publication.extra_keys  # refused if malformed, whether the exchange looks or not
         for body in bodies:
             queues = find_queues_once(channel.vhost, exchange, Message(seen, body))
             _accept(channel, Route(seen, queues), [body])
         return
-    route = Route(seen, find_queues(channel.vhost, exchange, publication), _replies(channel, seen))
+    if route is None:
+        queues = find_queues(channel.vhost, exchange, publication)
+        route = Route(seen, queues, _replies(channel, seen))
     is_for_once = route.reply_consumer is not None or interceptors.is_active
     if not is_for_once and publication.properties.get("reply_to") != REPLY_TO:
         publication.routes = route
         publication.routed_at = channel.vhost.epoch
     _accept(channel, route, bodies)
+
+
+def _delayed(channel: Channel, publication: Publication) -> DelayedRoute | None:
+    """Return the route of messages that are to come later (N2), None if they are not.
+
+    Replies to a requester are not worth keeping.
+    """
+    headers = publication.headers
+    if not headers or not channel.vhost.delayed.delays(headers):
+        return None
+    if _replies(channel, publication) is not None:
+        return None
+    _ = publication.extra_keys  # refused now if malformed, not when it is due
+    return DelayedRoute(publication, channel.vhost.delayed)
 
 
 def _accept(channel: Channel, route: Route, bodies: list[bytes]) -> None:

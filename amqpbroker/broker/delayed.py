@@ -1,0 +1,322 @@
+"""Messages that are to come later, of one vhost (FEATURES A12.10, N2).
+
+A publish with a header ``x-delay`` (milliseconds) or ``x-deliver-at`` (a time) waits here, and is
+routed when it is due: whatever the exchange, so that the default exchange delays for any queue. To
+the log this is one more durable queue, with an id but without a name (docs/adr/0005): a message is
+enqueued when it comes, and when it is due it is published and settled in one batch.
+
+Millions may wait, so a message takes little: properties stay encoded, and one integer, the time
+with the message's number below it, is its key, its place in the heap and what it is called by the
+outside. Cancelled ones are left in the heap until they are too many.
+"""
+
+from __future__ import annotations
+
+import logging
+from heapq import heapify, heappop, heappush, nsmallest
+from itertools import count, groupby
+from operator import attrgetter
+from sys import intern
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from amqpbroker.broker.arguments import EXPIRY_MS_MAX
+from amqpbroker.broker.message import Message, stored_properties, without_bcc
+from amqpbroker.broker.names import described
+from amqpbroker.broker.router import Route, find_queues, find_queues_once, is_stable
+from amqpbroker.wire.content import Publication
+from amqpbroker.wire.properties import decode_properties
+from amqpbroker.wire.table import Field
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from amqpbroker.broker.channel import Channel
+    from amqpbroker.broker.journal import Journal
+    from amqpbroker.broker.timers import Timer
+    from amqpbroker.broker.vhost import VHost
+    from amqpbroker.storage.catalog import Ticket
+    from amqpbroker.wire.table import Table
+
+logger = logging.getLogger("amqpbroker.delayed")
+
+DELAY: Final = "x-delay"
+DELIVER_AT: Final = "x-deliver-at"
+NAME: Final = ""
+"""In the catalog; no queue has it."""
+RELEASED_COUNT_MAX: Final = 4096
+"""Messages after which a timer lets clients have their turn."""
+CLOCK_CHECK_S: Final = 60.0
+"""How often the wall clock is looked at while messages wait: it may have been set."""
+STALE_COUNT_MIN: Final = 64
+"""Cancelled messages that are left in the heap however few others there are."""
+_NUMBER_BITS: Final = 48
+_NUMBER_MASK: Final = (1 << _NUMBER_BITS) - 1
+_INTEGERS: Final = frozenset("bBsuIil")
+_FLOATS: Final = frozenset("fd")
+_UNDECODED: Final[dict[str, Any]] = {}
+
+
+def _number(field: tuple[str, Any] | None) -> int | None:
+    """Return an integer from what the plugin takes for one: floats and digits too."""
+    if field is None:
+        return None
+    kind, value = field
+    if kind in _INTEGERS:
+        return int(value)
+    try:
+        return int(value) if kind in _FLOATS or kind == "S" else None
+    except (ValueError, OverflowError):
+        return None
+
+
+def due_ms(headers: Mapping[str, tuple[str, Any]], since_ms: int) -> int | None:
+    """Return when a message that came at ``since_ms`` is due (Unix time), None if at once.
+
+    ``x-deliver-at`` is a timestamp (seconds) or a number of milliseconds, and counts more than
+    ``x-delay``. What cannot be read, is past, or more than ten years ahead delays nothing.
+    """
+    deliver_at = headers.get(DELIVER_AT)
+    if deliver_at is not None and deliver_at[0] == "T":
+        at_ms: int | None = deliver_at[1] * 1000
+    else:
+        at_ms = _number(deliver_at)
+    delay_ms = _number(headers.get(DELAY)) if at_ms is None else at_ms - since_ms
+    if delay_ms is None or not 0 < delay_ms <= EXPIRY_MS_MAX:
+        return None
+    return since_ms + delay_ms
+
+
+def waiting(publication: Publication) -> Publication:
+    """Return a publication as it waits: its properties encoded, BCC among them."""
+    return Publication(
+        intern(publication.exchange),
+        intern(publication.routing_key),
+        raw_properties=stored_properties(publication),
+        properties=_UNDECODED,
+        body_size=publication.body_size,
+    )
+
+
+def decoded(publication: Publication) -> Publication:
+    """Return what has been waiting with all its properties."""
+    return Publication(
+        publication.exchange,
+        publication.routing_key,
+        raw_properties=publication.raw_properties,
+        properties=decode_properties(publication.raw_properties),
+        body_size=publication.body_size,
+    )
+
+
+def woken(publication: Publication) -> Publication:
+    """Return what a waiting publication becomes when it is due.
+
+    A negative ``x-delay`` tells consumers how long it was, and delays no more.
+    """
+    publication = decoded(publication)
+    headers = dict(publication.headers)
+    delay_ms = _number(headers.get(DELAY))
+    if delay_ms is not None and delay_ms > 0:
+        headers[DELAY] = Field("I" if delay_ms < 1 << 31 else "l", -delay_ms)
+        publication = publication.changed(headers=headers)
+    return without_bcc(publication)
+
+
+class Pending(NamedTuple):
+    """A message that waits."""
+
+    id: int
+    """Names it until it is rescheduled, after a restart too."""
+    due_ms: int
+    """Unix time."""
+    publication: Publication
+    body: bytes
+
+
+class Delayed:
+    """The delayed messages of a vhost."""
+
+    def __init__(self, vhost: VHost) -> None:
+        self._vhost = vhost
+        self.id = 0
+        """Names this in the log; 0 before the first message."""
+        self.name = NAME
+        self.definition: Ticket | None = None
+        self.journal: Journal | None = None
+        self.is_auto_delete = False
+        self.arguments: Table = {}
+        self._messages: dict[int, Message] = {}
+        self._heap: list[int] = []
+        self._numbers = count(1)
+        """For messages that the log does not number."""
+        self._timer: Timer | None = None
+
+    def __len__(self) -> int:
+        return len(self._messages)
+
+    @property
+    def ready(self) -> Iterable[Message]:
+        """All messages, in no promised order."""
+        return self._messages.values()
+
+    # in
+
+    def delays(self, headers: Mapping[str, tuple[str, Any]]) -> bool:
+        """Return whether a message with these headers must wait."""
+        return due_ms(headers, self._vhost.timers.wall_ms()) is not None
+
+    def add(self, publication: Publication, bodies: Sequence[bytes]) -> int:
+        """Take messages in (their publication as ``waiting`` makes it).
+
+        Returns the number of the commit that makes them safe, 0 if nothing is kept.
+        """
+        ticket = 0
+        journal = self.journal
+        if journal is None:
+            now_ms = self._vhost.timers.wall_ms()
+            messages = [Message(publication, body, None, next(self._numbers)) for body in bodies]
+        else:
+            if not self.id:
+                assert self._vhost.store is not None
+                self._vhost.store.put_queue(self._vhost.name, self)
+            messages = journal.enqueue(publication, bodies, (self,))
+            ticket = journal.ticket
+            assert messages[0].run is not None
+            now_ms = messages[0].run.timestamp_ms
+        self._place(messages, now_ms)
+        self._set_timer()
+        return ticket
+
+    def recover(self, messages: Sequence[Message]) -> None:
+        """Fill with what was here before a restart."""
+        for publication, row in groupby(messages, attrgetter("publication")):
+            compact = waiting(publication)
+            for message in row:
+                assert message.run is not None
+                message.publication = compact
+                self._place((message,), message.run.timestamp_ms)
+        self._set_timer()
+
+    def _place(self, messages: Sequence[Message], since_ms: int) -> None:
+        """Let messages of one publication wait."""
+        due = due_ms(decoded(messages[0].publication).headers, since_ms) or since_ms
+        for message in messages:
+            key = due << _NUMBER_BITS | message.sequence
+            self._messages[key] = message
+            heappush(self._heap, key)
+
+    # out
+
+    def _set_timer(self) -> None:
+        if not self._heap:
+            return
+        timers = self._vhost.timers
+        left_s = ((self._heap[0] >> _NUMBER_BITS) - timers.wall_ms()) / 1000
+        deadline = timers.now() + min(max(left_s, 0.0), CLOCK_CHECK_S)
+        if self._timer is not None:
+            if self._timer.deadline <= deadline:
+                return
+            self._timer.cancel()
+        self._timer = timers.call_at(deadline, self._fire)
+
+    def _fire(self) -> None:
+        self._timer = None
+        heap = self._heap
+        end = (self._vhost.timers.wall_ms() + 1) << _NUMBER_BITS
+        due: list[Message] = []
+        while heap and heap[0] < end and len(due) < RELEASED_COUNT_MAX:
+            message = self._messages.pop(heappop(heap), None)
+            if message is not None:
+                due.append(message)
+        for publication, row in groupby(due, attrgetter("publication")):
+            self._publish(woken(publication), [message.body for message in row])
+        self._settle(due)
+        self._set_timer()
+
+    def _publish(self, publication: Publication, bodies: list[bytes]) -> None:
+        """Route messages that are due; as with dead letters, nobody gets them back."""
+        vhost = self._vhost
+        exchange = vhost.exchanges.get(publication.exchange)
+        if exchange is None:
+            where = described("exchange", publication.exchange, vhost.name)
+            logger.warning("%d delayed messages dropped: no %s", len(bodies), where)
+        elif is_stable(vhost, exchange):
+            Route(publication, find_queues(vhost, exchange, publication)).publish(None, bodies)
+        else:
+            for body in bodies:
+                queues = find_queues_once(vhost, exchange, Message(publication, body))
+                Route(publication, queues).publish(None, [body])
+
+    def _settle(self, messages: Sequence[Message]) -> None:
+        if self.journal is not None:
+            self.journal.settle(self, messages)
+
+    # from outside
+
+    def pending(self, count_max: int = 100) -> list[Pending]:
+        """Return the messages that are due next, the first of them first."""
+        return [self._pending(key) for key in nsmallest(count_max, self._messages)]
+
+    def _pending(self, key: int) -> Pending:
+        message = self._messages[key]
+        return Pending(key, key >> _NUMBER_BITS, decoded(message.publication), message.body)
+
+    def cancel(self, message_id: int) -> bool:
+        """Let a message never come; return False if it does not wait (any more)."""
+        message = self._take(message_id)
+        if message is None:
+            return False
+        self._settle((message,))
+        return True
+
+    def reschedule(self, message_id: int, at_ms: int) -> int | None:
+        """Let a message come at another time (Unix time in ms); return its new id.
+
+        None if it does not wait (any more). A crash leaves the one or the other.
+        """
+        message = self._take(message_id)
+        if message is None:
+            return None
+        publication = decoded(message.publication)
+        headers = {**publication.headers, DELIVER_AT: Field("l", at_ms)}
+        self.add(waiting(publication.changed(headers=headers)), (message.body,))
+        self._settle((message,))
+        return next(reversed(self._messages))
+
+    def _take(self, key: int) -> Message | None:
+        message = self._messages.pop(key, None)
+        if len(self._heap) > 2 * len(self._messages) + STALE_COUNT_MIN:
+            self._heap = list(self._messages)
+            heapify(self._heap)
+        return message
+
+    def discard(self) -> None:
+        """Forget everything: the vhost is deleted."""
+        if self.id and self._vhost.store is not None:
+            self._vhost.store.delete_queue(self)
+        if self.journal is not None:
+            self.journal.abandon(self, self._messages.values())
+        self._messages.clear()
+        self._heap.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+class DelayedRoute(Route):
+    """Leads messages to where they wait."""
+
+    __slots__ = ("_delayed", "_waiting")
+
+    def __init__(self, publication: Publication, delayed: Delayed) -> None:
+        super().__init__(publication, ())
+        self._delayed = delayed
+        self._waiting = waiting(publication)
+
+    def publish(self, channel: Channel | None, bodies: list[bytes]) -> tuple[int, int]:
+        """Let messages wait; those that are mandatory have no queue now and are returned too."""
+        assert channel is not None
+        if self.publication.mandatory:
+            channel.session.return_unroutable(channel, self.publication, bodies)
+        self._delayed.journal = channel.session.broker.journal
+        return self._delayed.add(self._waiting, bodies), 0
