@@ -11,31 +11,16 @@ import multiprocessing
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from interop.edges.run import run_scenario
 from interop.edges.scenarios import SCENARIOS
-
-if TYPE_CHECKING:
-    from interop.edges.stage import Row
-
-WIDTH_MIN = 120
-VERDICTS = {True: "[green]ok[/]", False: "[red]failed[/]", None: ""}
+from interop.edges.table import console, show
 
 
-def show(console: Console, name: str, rows: list[Row]) -> None:
-    """Print one scenario's table."""
+def title(name: str) -> str:
+    """Return the heading of a scenario's table."""
     doc = sys.modules[SCENARIOS[name].__module__].__doc__ or name
-    table = Table(title=f"{name}: {doc.splitlines()[0]}", title_justify="left")
-    for column in ("what", "measured", "limit", ""):
-        table.add_column(column)
-    for row in rows:
-        table.add_row(escape(row.what), escape(row.measured), row.limit, VERDICTS[row.ok])
-    console.print(table)
+    return f"{name}: {doc.splitlines()[0]}"
 
 
 def main() -> int:
@@ -49,14 +34,14 @@ def main() -> int:
     unknown = set(options.names) - set(SCENARIOS)
     if unknown:
         parser.error(f"no scenario {', '.join(sorted(unknown))}; there are {', '.join(SCENARIOS)}")
-    console = Console(width=max(WIDTH_MIN, Console().width))
+    out = console()
     is_ok = True
     for name in options.names or SCENARIOS:
         spawn = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(1, mp_context=spawn) as pool:
             arguments = (name, options.url, options.log, options.scale)
             rows = pool.submit(run_scenario, *arguments).result()
-        show(console, name, rows)
+        show(out, title(name), rows)
         is_ok = is_ok and all(row.ok is not False for row in rows)
     return 0 if is_ok else 1
 

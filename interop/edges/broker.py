@@ -51,6 +51,8 @@ class Broker:
         """End a broker that we started and return its exit code; leave others alone."""
         if self.process is None:
             return None
+        if self.process.stdout is not None:
+            self.process.stdout.close()
         self.process.terminate()
         try:
             return self.process.wait(STOP_TIMEOUT_S)
@@ -58,13 +60,19 @@ class Broker:
             self.process.kill()
             return self.process.wait()
 
+    def kill(self) -> None:
+        """End a broker that we started as a crash would."""
+        assert self.process is not None
+        self.process.kill()
+        self.stop()
+
     def discard_log(self) -> None:
         """Remove the stderr of a broker that we started."""
         if self.process is not None and self.log is not None:
             self.log.unlink(missing_ok=True)
 
 
-def start_amqpbroker(data_dir: Path | None = None) -> Broker:
+def start_amqpbroker(data_dir: Path | None = None, *, timeout_s: float = START_TIMEOUT_S) -> Broker:
     """Start `python -m amqpbroker serve` on free ports and wait for its ready line.
 
     Raises:
@@ -78,7 +86,7 @@ def start_amqpbroker(data_dir: Path | None = None) -> Broker:
     started = time.perf_counter()
     with open(handle, "w") as log:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
-    line = _first_line(process)
+    line = _first_line(process, timeout_s)
     ready_s = time.perf_counter() - started
     found = READY.search(line)
     if found is None:
@@ -109,11 +117,11 @@ def raise_file_limit() -> int:
     return hard
 
 
-def _first_line(process: subprocess.Popen[str]) -> str:
+def _first_line(process: subprocess.Popen[str], timeout_s: float) -> str:
     assert process.stdout is not None
     with selectors.DefaultSelector() as selector:
         selector.register(process.stdout, selectors.EVENT_READ)
-        return process.stdout.readline() if selector.select(START_TIMEOUT_S) else ""
+        return process.stdout.readline() if selector.select(timeout_s) else ""
 
 
 def _family(pid: int) -> list[int]:

@@ -1,0 +1,1 @@
+"""Very many of something on one node: a million idle queues, two million waiting messages."""
