@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from amqpbroker.auth.passwords import Passwords
 from amqpbroker.auth.scram_keys import SCRAM_MECHANISMS, load_scramp
@@ -45,6 +45,8 @@ class Broker:
             load_scramp()
         self.users = UserStore(passwords, loopback_users=config.loopback_users)
         self.vhosts: dict[str, VHost] = {}
+        self.global_parameters: dict[str, Any] = {}
+        """JSON by name: kept for others, the broker itself reads none of them."""
         self.sessions: set[Session] = set()
         self.touched: list[Session] = []
         """Sessions with something to write since the last flush."""

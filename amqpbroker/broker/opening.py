@@ -242,6 +242,9 @@ def _restore(broker: Broker, snapshot: Snapshot) -> dict[int, Keeper]:
         vhosts[vhost_row.name].limits.update(json.loads(vhost_row.limits))
         vhosts[vhost_row.name].metadata = VHostMetadata.from_json(vhost_row.metadata)
     load_policies(vhosts, snapshot)
+    broker.global_parameters = {
+        row.name: json.loads(row.value) for row in snapshot.global_parameters
+    }
     for row in snapshot.exchanges:
         exchange = create_exchange(
             row.type,

@@ -83,6 +83,7 @@ class _Checks:
         self._plan = plan
         self._scope = scope
         self._vhosts = dict(broker.vhosts)
+        self._parameters = broker.global_parameters
         self._exchanges: dict[tuple[str, str], Exchange] = {}
         """New ones."""
         self._queues: set[tuple[str, str]] = set()
@@ -161,8 +162,10 @@ class _Checks:
             self._plan.left_out["parameters"] += 1
 
     def _take_global_parameter(self, item: models.GlobalParameter, path: str) -> None:
-        if not item.name.startswith("internal_"):  # what RabbitMQ keeps for itself
-            self._plan.left_out["global parameters"] += 1
+        if item.name.startswith("internal_"):  # what RabbitMQ keeps for itself
+            return
+        if item.name not in self._parameters or self._parameters[item.name] != item.value:
+            self._plan.global_parameters[item.name] = item.value
 
     def _take_policy(self, item: models.Policy, path: str) -> None:
         vhost = self._vhost(item, path)

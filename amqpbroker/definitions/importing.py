@@ -6,6 +6,7 @@ its bindings along.
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from contextlib import suppress
@@ -20,7 +21,7 @@ from amqpbroker.definitions.checking import TURN_COUNT, check
 from amqpbroker.definitions.exceptions import DefinitionsError
 from amqpbroker.definitions.reading import read_document
 from amqpbroker.errors import AmqpError
-from amqpbroker.storage.catalog.rows import TopicPermissionRow
+from amqpbroker.storage.catalog.rows import GlobalParameterRow, TopicPermissionRow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -120,6 +121,10 @@ def _changes(broker: Broker, plan: Plan) -> Iterator[Ticket | None]:
                 broker.store.put_vhost_itself(vhost)
         yield None
     yield from _account_changes(broker, plan)
+    for name, value in plan.global_parameters.items():
+        broker.global_parameters[name] = value
+        row = GlobalParameterRow(name, json.dumps(value))
+        yield None if broker.store is None else broker.store.catalog.put_global_parameter(row)
     yield from _topology_changes(broker, plan)
 
 

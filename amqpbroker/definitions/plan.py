@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from amqpbroker.auth.principal import User
@@ -47,6 +47,7 @@ class Plan:
     topic_permissions: dict[tuple[str, str, str], TopicPermissions] = field(default_factory=dict)
     """By (vhost, username, exchange)."""
     policies: list[tuple[str, NewPolicy]] = field(default_factory=list)
+    global_parameters: dict[str, Any] = field(default_factory=dict)
     exchanges: list[tuple[str, Exchange]] = field(default_factory=list)
     queues: list[tuple[str, NewQueue]] = field(default_factory=list)
     bindings: list[tuple[str, Binding]] = field(default_factory=list)
@@ -57,9 +58,10 @@ class Plan:
     def count(self) -> int:
         """How many changes there are."""
         accounts = len(self.users) + len(self.permissions) + len(self.topic_permissions)
-        topology = len(self.policies) + len(self.exchanges) + len(self.queues) + len(self.bindings)
+        parameters = len(self.policies) + len(self.global_parameters)
+        topology = len(self.exchanges) + len(self.queues) + len(self.bindings)
         vhosts = len(self.vhosts) + len(self.metadata) + len(self.limits)
-        return vhosts + accounts + topology
+        return vhosts + accounts + parameters + topology
 
     def __str__(self) -> str:
         names = ("vhosts", "users", "permissions", "policies", "exchanges", "queues", "bindings")

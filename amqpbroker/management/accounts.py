@@ -5,11 +5,12 @@ Each function makes its change at once and returns when it is on the disk, if th
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from amqpbroker.auth.users import ALL
-from amqpbroker.storage.catalog.rows import TopicPermissionRow
+from amqpbroker.storage.catalog.rows import GlobalParameterRow, TopicPermissionRow
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -85,6 +86,21 @@ async def delete_policy(broker: Broker, vhost: VHost, name: str, *, is_operator:
     vhost.policies.delete(name, is_operator=is_operator)
     broker.flush()
     await _stored(broker)
+
+
+async def put_global_parameter(broker: Broker, name: str, value: object) -> None:
+    """Set a parameter of the whole broker; ``value`` is any JSON."""
+    broker.global_parameters[name] = value
+    if broker.store is not None:
+        row = GlobalParameterRow(name, json.dumps(value))
+        await broker.store.catalog.put_global_parameter(row).wait()
+
+
+async def delete_global_parameter(broker: Broker, name: str) -> None:
+    """Delete a parameter of the whole broker."""
+    del broker.global_parameters[name]
+    if broker.store is not None:
+        await broker.store.catalog.delete_global_parameter(name).wait()
 
 
 async def put_user(broker: Broker, user: User) -> None:

@@ -145,7 +145,9 @@ async def export_all(call: Api) -> Answer:
         "product_version": config.version,
         **_accounts(call.broker.users),
         "vhosts": [described(vhost) for vhost in vhosts.values()],
-        "global_parameters": [],
+        "global_parameters": [
+            {"name": name, "value": value} for name, value in call.broker.global_parameters.items()
+        ],
         **rows,
     }
     return _document(call, document)

@@ -106,7 +106,6 @@ async def test_what_is_left_out_is_counted() -> None:
         "policies with settings of plugins": 2,
         "operator policies with unknown settings": 1,
         "parameters": 1,
-        "global parameters": 1,
         "default queue types of vhosts": 1,
         "queues named amq.*": 1,
         "bindings of what is named amq.*": 2,
@@ -179,3 +178,11 @@ async def test_a_wrong_policy_is_refused(value: object, text: str) -> None:
     ]
     with pytest.raises(DefinitionsError, match=re.escape(f"parameters[0].{text}")):
         await imported(new_broker(), document)
+
+
+async def test_global_parameters_are_planned_unless_they_are_there() -> None:
+    broker = new_broker()
+    document = {"global_parameters": [{"name": "a", "value": None}, {"name": "b", "value": [1]}]}
+    assert (await imported(broker, document)).count == 2
+    assert broker.global_parameters == {"a": None, "b": [1]}
+    assert (await imported(broker, document)).count == 0

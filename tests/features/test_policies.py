@@ -123,8 +123,10 @@ def test_policies_survive_a_kill(tmp_path: Path, kind: str) -> None:
         path = f"/{kind}/%2F/p"
         body = {"pattern": "^q", "definition": {"max-length": 1}, "priority": 1.5}
         assert broker.api("PUT", path, body).status == 201
+        assert broker.api("PUT", "/global-parameters/a", {"value": [1]}).status == 201
         broker.kill()
         client = broker.start()
+        assert broker.api.get("/global-parameters/a")["value"] == [1]
         assert broker.api.get(path) == {"vhost": "/", "name": "p", "apply-to": "all", **body}
         client.publish("q", b"1")
         client.publish("q", b"2")
