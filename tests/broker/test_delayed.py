@@ -188,6 +188,19 @@ def test_many_are_released_in_turns(bench: Bench) -> None:
     assert bench.come() == bodies
 
 
+def test_a_failure_stops_no_later_messages(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.client.publish("q", b"1", header=later(1000))
+    bench.client.publish("q", b"2", header=later(2000))
+    with monkeypatch.context() as broken:
+        broken.setattr("amqpbroker.broker.delayed.woken", lambda publication: 1 / 0)
+        bench.advance(1)
+    assert "internal error in a timer" in caplog.text
+    bench.advance(1)
+    assert bench.come() == [b"2"]
+
+
 def test_what_waits_is_listed(bench: Bench) -> None:
     for delay_s in (3, 1, 2):
         bench.client.publish("q", b"%d" % delay_s, header=later(delay_s * 1000, app_id="me"))
