@@ -146,12 +146,16 @@ class Session:
 
     async def _give_answers(self) -> None:
         """Answer what was defined, in order, when it is on the disk."""
-        while self.owed_answers:
-            event, answer = self.owed_answers.popleft()
-            try:
-                await answer
-            except HardError as error:
-                self._fail(error, event)
+        try:
+            while self.owed_answers:
+                event, answer = self.owed_answers.popleft()
+                try:
+                    await answer
+                except HardError as error:
+                    self._fail(error, event)
+        finally:
+            while self.owed_answers:  # the client vanished meanwhile
+                self.owed_answers.popleft()[1].give_up()
 
     def fail_channel(self, number: int, error: SoftError, event: Event | None = None) -> None:
         """Close a channel because of an error, at its method ``event`` or at none."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import pytest
 from pamqp import commands
 
-from tests.amqp_bytes import properties
+from tests.amqp_bytes import command_frame, properties
 from tests.features.restarts import Restarts, get_all
 
 if TYPE_CHECKING:
@@ -224,3 +224,26 @@ def test_encrypted_messages_need_their_key(
     assert (code, log.count(" ERROR ")) == (1, 1)
     assert "encrypted with key 1: give the key file" in log
     assert bodies(restarts.start(), "q") == [b"a secret of some length"]
+
+
+def test_definitions_sent_in_one_go_are_answered_in_order_when_they_are_kept(
+    restarts: Restarts,
+) -> None:
+    """FEATURES A4.1, A5.11: what waits for nobody is stored together, and says nothing early."""
+    client = restarts.start()
+    names = [f"q{number}" for number in range(200)]
+    requests: list[Any] = [commands.Queue.Declare(queue=name, durable=True) for name in names]
+    requests.append(commands.Queue.Bind(queue="q7", exchange="amq.direct", routing_key="k"))
+    requests.append(commands.Queue.Purge(queue="q7"))
+    requests.append(commands.Queue.Declare(queue="missing", passive=True))
+    client.send(b"".join(command_frame(request, 1) for request in requests))
+    assert [client.read(commands.Queue.DeclareOk).queue for _ in names] == names
+    client.read(commands.Queue.BindOk)
+    client.read(commands.Queue.PurgeOk)
+    client.expect_channel_error(404, "NOT_FOUND - no queue 'missing' in vhost '/'", (50, 10))
+    restarts.kill()
+    client = restarts.start()
+    for name in names:
+        client.call(commands.Queue.Declare(queue=name, passive=True), commands.Queue.DeclareOk)
+    publish(client, "k", b"bound", exchange="amq.direct")
+    assert get_all(client, "q7")[0].body == b"bound"

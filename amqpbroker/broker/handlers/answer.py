@@ -64,13 +64,18 @@ class Answer:
     async def _send(self) -> None:
         channel = self._channel
         session = channel.session
-        if self._ticket is not None:
-            session.broker.flush()
-            try:
+        try:
+            if self._ticket is not None:
+                if not self._ticket.is_done:
+                    session.broker.flush()
                 await self._ticket.wait()
-            except CatalogError as error:
-                self._then()
-                raise internal_error(f"not stored: {error}") from error
-        if self._method is not None and session.channels.get(channel.number) is channel:
-            session.send(channel.number, self._method)
+            if self._method is not None and session.channels.get(channel.number) is channel:
+                session.send(channel.number, self._method)
+        except CatalogError as error:
+            raise internal_error(f"not stored: {error}") from error
+        finally:
+            self._then()
+
+    def give_up(self) -> None:
+        """Nobody is there to be answered: do what would have followed."""
         self._then()

@@ -175,3 +175,22 @@ async def test_nothing_more_is_done_once_something_could_not_be_stored(
     client.broker.flush()
     client.expect_connection_error(541, "INTERNAL_ERROR - not stored: disk full", (50, 10))
     assert names[-1] not in client.broker.vhosts["/"].queues
+
+
+async def test_what_follows_is_done_though_the_client_has_gone(
+    client: MemoryClient, other: MemoryClient
+) -> None:
+    """FEATURES A6.13: other clients learn that their queue was deleted, whoever deleted it."""
+    for name in ("a", "b"):
+        other.declare(name)
+        other.consume(name, tag=name)
+    store(client, Ticket())
+    deletes = [command_frame(commands.Queue.Delete(queue=name), 1) for name in ("a", "b")]
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(client.session.receive, b"".join(deletes))
+        await anyio.wait_all_tasks_blocked()
+        assert other.is_silent
+        tasks.cancel_scope.cancel()
+    client.broker.flush()
+    assert [other.read(commands.Basic.Cancel).consumer_tag for _ in range(2)] == ["a", "b"]
+    assert client.is_silent
