@@ -20,7 +20,8 @@ from anyio.streams.tls import TLSListener
 
 from amqpbroker import management
 from amqpbroker.auth.sasl.mechanism import Peer
-from amqpbroker.auth.tls import client_certificate, server_context
+from amqpbroker.auth.server_certificate import ServerCertificate
+from amqpbroker.auth.tls import client_certificate
 from amqpbroker.broker.opening import open_broker
 from amqpbroker.broker.session import Session
 from amqpbroker.definitions import DefinitionsError, import_file
@@ -221,6 +222,9 @@ class Server:
         self._idle = anyio.Event()
         """Set when the last connection has gone."""
         self._is_draining = False
+        self.certificate: ServerCertificate | None = None
+        """What the TLS listener shows; None without one."""
+        self._tls_listener: TLSListener | None = None
         self.amqp_port = 0
         self.amqps_port: int | None = None
         self.management_port: int | None = None
@@ -244,19 +248,20 @@ class Server:
         self.amqp_port = listener.extra(SocketAttribute.local_port)
         self._listeners.append(listener)
         if config.tls_port is not None:
-            context = server_context(config.tls_cert, config.tls_key, config.tls_ca)
+            assert config.tls_cert is not None
+            assert config.tls_key is not None
+            self.certificate = ServerCertificate(config.tls_cert, config.tls_key, config.tls_ca)
             tcp = await anyio.create_tcp_listener(
                 local_host=config.host, local_port=config.tls_port
             )
             self.amqps_port = tcp.extra(SocketAttribute.local_port)
-            self._listeners.append(
-                TLSListener(
-                    tcp,
-                    context,
-                    standard_compatible=False,
-                    handshake_timeout=config.handshake_timeout_s,
-                )
+            self._tls_listener = TLSListener(
+                tcp,
+                self.certificate.context,
+                standard_compatible=False,
+                handshake_timeout=config.handshake_timeout_s,
             )
+            self._listeners.append(self._tls_listener)
         if config.management_port is not None:
             http = await anyio.create_tcp_listener(
                 local_host=config.management_host, local_port=config.management_port
@@ -274,7 +279,9 @@ class Server:
             host = config.management_host
             addresses.append(management.Listener("http", host, self.management_port))
         if self.amqps_port is not None:
-            addresses.append(management.Listener("amqp/ssl", config.host, self.amqps_port))
+            addresses.append(
+                management.Listener("amqp/ssl", config.host, self.amqps_port, self.certificate)
+            )
         return addresses
 
     async def serve(self) -> None:
@@ -330,10 +337,22 @@ class Server:
         while True:
             monitor.check()
             returner.check(len(self.connections))
+            self.check_certificate()
             await anyio.sleep(TICK_S)
             now = anyio.current_time()
             for connection in list(self.connections):
                 connection.tick(now)
+
+    def check_certificate(self, *, is_changed: bool = False) -> None:
+        """Have clients to come see a new certificate; one that is not new is left alone unless
+        ``is_changed`` says that it is (FEATURES A16.3).
+        """
+        if self.certificate is None or self._tls_listener is None:
+            return
+        if is_changed:
+            self.certificate.reload()
+        self.certificate.check()
+        self._tls_listener.ssl_context = self.certificate.context
 
     async def drain(self) -> None:
         """Stop listening, close all connections with 320, and end ``serve`` (FEATURES A8.18)."""
@@ -397,18 +416,22 @@ async def _serve(config: Config, broker: Broker) -> int:
     server = Server(config, broker)
     try:
         await server.listen()
-    except OSError as error:
+    except (OSError, ValueError) as error:
         logger.error("cannot listen: %s", error)
         return 1
-    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+    # Without TLS there is nothing to read again, and a terminal that goes takes the broker along.
+    also = (signal.SIGHUP,) if config.tls_port is not None else ()
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, *also) as signals:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(server.serve)
             calm_collector()
             sys.stdout.write(ready_line(server) + "\n")
             sys.stdout.flush()
-            async for _ in signals:
-                await server.drain()
-                break
+            async for received in signals:
+                if received is not signal.SIGHUP:
+                    await server.drain()
+                    break
+                server.check_certificate(is_changed=True)
     return 0
 
 

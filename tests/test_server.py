@@ -10,6 +10,7 @@ import socket
 import ssl
 from collections import deque
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -476,6 +477,48 @@ def test_a_certificate_is_a_login(secure: Running, authority: trustme.CA) -> Non
     users.add_user(session.peer.certificate.distinguished_name, None)
     client.start_ok("", "EXTERNAL")
     client.read(commands.Connection.Tune, 0)
+
+
+def serial_number(client: RawClient) -> int:
+    """Return the number of the certificate that the server showed."""
+    assert isinstance(client._socket, ssl.SSLSocket)
+    shown = client._socket.getpeercert()
+    assert shown is not None
+    return int(str(shown["serialNumber"]), 16)
+
+
+@pytest.mark.parametrize("is_told", [False, True])
+def test_a_new_certificate_is_shown_to_clients_to_come(
+    secure: Running, authority: trustme.CA, is_told: bool
+) -> None:
+    # A16.3
+    old = tls_client(secure, trusting(authority))
+    old.login()
+    config = secure.server.config
+    assert config.tls_cert is not None
+    assert config.tls_key is not None
+    issued = authority.issue_cert("127.0.0.1")
+    issued.private_key_pem.write_to_path(config.tls_key)
+    issued.cert_chain_pems[0].write_to_path(config.tls_cert)
+    secure.call(partial(secure.server.check_certificate, is_changed=is_told))
+    new = tls_client(secure, trusting(authority))
+    new.login()
+    assert serial_number(new) != serial_number(old)
+    old.tune_ok()
+    old.open()
+
+
+def test_a_stranger_with_a_certificate_is_hung_up_on(
+    secure: Running, authority: trustme.CA
+) -> None:
+    context = trusting(authority)
+    trustme.CA().issue_cert("x.example", common_name="guest").configure_cert(context)
+    try:
+        ended = tls_client(secure, context).receive_to_end()
+    except ssl.SSLError:
+        ended = b""
+    assert ended == b""
+    tls_client(secure, trusting(authority)).login()
 
 
 def test_without_a_certificate_external_is_not_offered(

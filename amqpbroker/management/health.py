@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
 
 from amqpbroker.management.call import Answer, Api, Json
 from amqpbroker.management.errors import bad_request
@@ -10,9 +12,14 @@ from amqpbroker.management.paths import new_router
 from amqpbroker.wire.content import Publication
 from amqpbroker.wire.methods import QueueDeclare
 
+if TYPE_CHECKING:
+    from amqpbroker.auth.server_certificate import ServerCertificate
+    from amqpbroker.management.http_server import Listener
+
 router = new_router()
 
 ALIVENESS_QUEUE: Final = "aliveness-test"
+_UNITS_S: Final = {"days": 86_400, "weeks": 604_800, "months": 2_592_000, "years": 31_536_000}
 _SAME_PROTOCOL: Final = {
     "amqp091": "amqp",
     "amqp0.9.1": "amqp",
@@ -81,6 +88,41 @@ async def protocol_listener(call: Api, protocol: str) -> Answer:
     if wanted in protocols:
         return _ok(protocol=wanted)
     return _failed(reason="No active listener", missing=protocol, protocols=protocols)
+
+
+@router.get("/health/checks/certificate-expiration/{within:name}/{unit:name}")
+async def certificate_expiration(call: Api, within: str, unit: str) -> Answer:
+    """Check that no certificate of a listener ends within a time (FEATURES A16.4)."""
+    if unit not in _UNITS_S:
+        units = ", ".join(_UNITS_S)
+        raise bad_request(f"Time unit not recognised. Supported units: {units}.")
+    try:
+        limit = time.time() + int(within) * _UNITS_S[unit]
+    except ValueError:
+        raise bad_request("Invalid expiration value.") from None
+    expired = [
+        _with_certificate(call, item, item.certificate)
+        for item in call.listeners
+        if item.certificate is not None and item.certificate.first_expires_at < limit
+    ]
+    return _failed(reason="Certificates expiring", expired=expired) if expired else _ok()
+
+
+def _with_certificate(call: Api, item: Listener, certificate: ServerCertificate) -> dict[str, Any]:
+    ends = {"certfile": certificate.expires_at, "cacertfile": certificate.ca_expires_at}
+    return {
+        "node": call.node,
+        "protocol": item.protocol,
+        "interface": item.host,
+        "port": item.port,
+        "certfile": str(certificate.cert),
+        "cacertfile": "" if certificate.ca is None else str(certificate.ca),
+        **{
+            f"{name}_expires_on": datetime.fromtimestamp(end, UTC).isoformat()
+            for name, end in ends.items()
+            if end is not None
+        },
+    }
 
 
 @router.get("/aliveness-test/{vhost:name}")

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from uvicorn.protocols.http.h11_impl import H11Protocol
     from uvicorn.server import ServerState
 
+    from amqpbroker.auth.server_certificate import ServerCertificate
     from amqpbroker.broker.broker import Broker
 
 logger = logging.getLogger("amqpbroker.management")
@@ -34,6 +35,7 @@ class Listener(NamedTuple):
     """RabbitMQ's name: ``amqp``, ``amqp/ssl``, ``http``."""
     host: str
     port: int
+    certificate: ServerCertificate | None = None
 
 
 async def serve(

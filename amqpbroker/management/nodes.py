@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from amqpbroker.auth.principal import MONITORING
-from amqpbroker.auth.sasl.authenticator import DEFAULT_MECHANISMS
 from amqpbroker.management.call import Answer, Api, Json
 from amqpbroker.management.errors import not_found
 from amqpbroker.management.overview import contexts, exchange_types
@@ -69,7 +68,7 @@ def describe(call: Api) -> dict[str, Any]:
     return {
         "auth_mechanisms": [
             {"name": name, "description": f"SASL {name}", "enabled": True}
-            for name in DEFAULT_MECHANISMS
+            for name in config.auth_mechanisms
         ],
         "cluster_links": [],
         "config_files": [] if config.config_file is None else [str(config.config_file)],
