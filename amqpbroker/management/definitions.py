@@ -71,10 +71,9 @@ def binding_definitions(vhost: VHost) -> Iterator[dict[str, Any]]:
 
 
 def policy_definitions(vhost: VHost) -> Iterator[dict[str, Any]]:
-    """Yield the policies of a vhost."""
+    """Yield the policies of a vhost, which RabbitMQ names in the document of one vhost, too."""
     for policy in vhost.policies.policies.values():
-        row = policies.describe(vhost, policy)
-        yield {key: row[key] for key in row if key != "vhost"}
+        yield policies.describe(vhost, policy)
 
 
 def parameter_definitions(vhost: VHost) -> Iterator[dict[str, Any]]:

@@ -76,7 +76,7 @@ def test_policies_are_exported(api: HttpApi, vhost: str) -> None:
     assert api("PUT", f"/operator-policies/{vhost}/o", body).status == 201
     shown = api.get(f"/definitions/{vhost}")
     parameter = {"vhost": vhost, "component": "operator_policy", "name": "o", "value": body}
-    assert shown["policies"] == [{"name": "p", **body}]
+    assert shown["policies"] == [{"vhost": vhost, "name": "p", **body}]
     assert shown["parameters"] == [parameter]
     shown = api.get("/definitions")
     assert {"vhost": vhost, "name": "p", **body} in shown["policies"]
