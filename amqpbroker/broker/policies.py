@@ -20,7 +20,7 @@ from amqpbroker.broker.settings import QueueSettings
 from amqpbroker.routing.exchange import ALTERNATE_EXCHANGE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from amqpbroker.broker.queue import Queue
     from amqpbroker.broker.vhost import VHost
@@ -34,6 +34,10 @@ QUEUE_TYPES: Final = {
     "stream": "streams",
 }
 """Queue type → what ``apply-to`` calls the queues of this type alone."""
+STEP_COST: Final = 2000
+"""Queues looked at before others get their turn: some 5 ms."""
+CHANGE_COST: Final = 20
+"""Queues that can be looked at in the time that changing one takes."""
 _ANYTHING: Final = "(?:)"
 _NOT_OF_CLASSIC: Final = frozenset(
     {
@@ -135,23 +139,38 @@ class Policies:
 
     def put(self, policy: Policy, *, is_operator: bool = False) -> None:
         """Add or replace a policy."""
+        for _ in self.putting(policy, is_operator=is_operator):
+            pass
+
+    def putting(self, policy: Policy, *, is_operator: bool = False) -> Iterator[None]:
+        """Add or replace a policy, then bring what is there into line, in steps.
+
+        Others may have their turn after each step, even change policies again.
+        """
         vhost = self._vhost
         policies = self._of_kind(is_operator=is_operator)
         old = policies.get(policy.name)
         self._set([*(p for p in policies.values() if p is not old), policy], is_operator)
         if vhost.store is not None:
             vhost.store.put_policy(vhost.name, policy, is_operator=is_operator)
-        self._apply([policy] if old is None else [policy, old])
+        yield
+        yield from self._applying([policy] if old is None else [policy, old])
 
     def delete(self, name: str, *, is_operator: bool = False) -> None:
         """Remove a policy that is there."""
+        for _ in self.deleting(name, is_operator=is_operator):
+            pass
+
+    def deleting(self, name: str, *, is_operator: bool = False) -> Iterator[None]:
+        """Remove a policy that is there, then bring what is there into line, in steps."""
         vhost = self._vhost
         policies = self._of_kind(is_operator=is_operator)
         old = policies[name]
         self._set([policy for policy in policies.values() if policy is not old], is_operator)
         if vhost.store is not None:
             vhost.store.delete_policy(vhost.name, name, is_operator=is_operator)
-        self._apply([old])
+        yield
+        yield from self._applying([old])
 
     def _of_kind(self, *, is_operator: bool) -> dict[str, Policy]:
         return self.operator_policies if is_operator else self.policies
@@ -192,14 +211,20 @@ class Policies:
         exchange.set_policy_alternate(self.of_exchange(exchange).definition.get(ALTERNATE_EXCHANGE))
         return exchange.alternate != before
 
-    def _apply(self, changed: list[Policy]) -> None:
+    def _applying(self, changed: list[Policy]) -> Iterator[None]:
         """Bring what is there into line; only names that a changed policy matches can differ."""
         vhost = self._vhost
+        cost = 0
         for queue in list(vhost.queues.values()):
-            if any(policy.matches(queue.name) for policy in changed):
+            cost += 1
+            if any(policy.matches(queue.name) for policy in changed) and not queue.is_deleted:
                 settings = self.settings_of(queue)
                 if settings != queue.settings:
                     queue.apply(settings)
+                    cost += CHANGE_COST
+            if cost >= STEP_COST:
+                cost = 0
+                yield
         is_rerouted = False
         for exchange in vhost.exchanges.values():
             if any(policy.matches(exchange.name) for policy in changed):

@@ -9,11 +9,13 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from anyio.lowlevel import checkpoint
+
 from amqpbroker.auth.users import ALL
 from amqpbroker.storage.catalog.rows import GlobalParameterRow, TopicPermissionRow
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from amqpbroker.auth.principal import User
     from amqpbroker.auth.users import Permissions, TopicPermissions
@@ -28,6 +30,18 @@ async def _stored(broker: Broker) -> None:
     Raises :class:`~amqpbroker.storage.catalog.CatalogError` if it never will be.
     """
     ticket = broker.store.take_ticket() if broker.store is not None else None
+    if ticket is not None:
+        await ticket.wait()
+
+
+async def _in_steps(broker: Broker, steps: Iterator[None]) -> None:
+    """Make a change whose first step is the change itself, with turns for others in between."""
+    next(steps)
+    ticket = broker.store.take_ticket() if broker.store is not None else None
+    for _ in steps:
+        broker.flush()
+        await checkpoint()
+    broker.flush()
     if ticket is not None:
         await ticket.wait()
 
@@ -76,16 +90,12 @@ async def set_vhost_limits(broker: Broker, vhost: VHost, limits: dict[str, int])
 
 async def put_policy(broker: Broker, vhost: VHost, policy: Policy, *, is_operator: bool) -> None:
     """Add or replace a policy, and bring queues and exchanges into line."""
-    vhost.policies.put(policy, is_operator=is_operator)
-    broker.flush()
-    await _stored(broker)
+    await _in_steps(broker, vhost.policies.putting(policy, is_operator=is_operator))
 
 
 async def delete_policy(broker: Broker, vhost: VHost, name: str, *, is_operator: bool) -> None:
     """Delete a policy that is there, and bring queues and exchanges into line."""
-    vhost.policies.delete(name, is_operator=is_operator)
-    broker.flush()
-    await _stored(broker)
+    await _in_steps(broker, vhost.policies.deleting(name, is_operator=is_operator))
 
 
 async def put_global_parameter(broker: Broker, name: str, value: object) -> None:

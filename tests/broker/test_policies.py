@@ -246,3 +246,22 @@ def test_routes_are_kept_if_no_alternate_exchange_changes(
     epoch = broker.vhosts["/"].epoch
     policies.put(policy(max_length=1))
     assert broker.vhosts["/"].epoch is epoch
+
+
+def test_a_change_is_made_in_steps_with_turns_for_others(
+    policies: Policies, client: MemoryClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("amqpbroker.broker.policies.STEP_COST", 1)
+    queues = [client.queue(client.declare(name)) for name in "abc"]
+    steps = policies.putting(policy(max_length=1))
+    next(steps)
+    assert policies.policies
+    assert [queue.settings.max_length for queue in queues] == [None, None, None]
+    next(steps)
+    assert [queue.settings.max_length for queue in queues] == [1, None, None]
+    client.delete("b")
+    client.declare("d")
+    policies.put(policy(max_length=2))
+    list(steps)
+    assert [queue.settings.max_length for queue in queues] == [2, None, 2]
+    assert client.queue("d").settings.max_length == 2
