@@ -45,7 +45,14 @@ def calm_collector() -> None:
 
 
 def give_back() -> None:
-    """Have the C library return free pages; does nothing where it cannot."""
+    """Free what only caches hold, then have the C library return free pages, where it can.
+
+    A full collection empties Python's free lists. Its cache of type attributes keeps the strings
+    that methods of C extensions were called by; one of those pins a page, or with Python's own
+    allocator a whole arena.
+    """
+    gc.collect()
+    sys._clear_type_cache()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
     if trim is not None:
         trim(0)
@@ -56,11 +63,13 @@ class MemoryReturner:
 
     def __init__(self, give_back: Callable[[], None] = give_back) -> None:
         self._give_back = give_back
-        self._peak_count = 0
+        self._peak_count = self._last_count = 0
 
     def check(self, connection_count: int) -> None:
-        """Give memory back once many connections have gone."""
+        """Give memory back once many connections have gone and no more are going."""
         self._peak_count = max(self._peak_count, connection_count)
-        if self._peak_count - connection_count >= CONNECTION_COUNT:
+        is_calm = connection_count >= self._last_count
+        self._last_count = connection_count
+        if is_calm and self._peak_count - connection_count >= CONNECTION_COUNT:
             self._peak_count = connection_count
             self._give_back()

@@ -44,22 +44,25 @@ def returned(*counts: int) -> list[bool]:
 
 
 def test_many_connections_less_are_worth_it() -> None:
-    assert returned(CONNECTION_COUNT, 1, 0) == [False, False, True]
+    assert returned(CONNECTION_COUNT, 1, 1) == [False, False, False]
+    assert returned(CONNECTION_COUNT, 0, 0) == [False, False, True]
+
+
+def test_it_waits_until_no_more_are_going() -> None:
+    count = CONNECTION_COUNT
+    assert returned(3 * count, 2 * count, count, count) == [False, False, False, True]
+    assert returned(3 * count, 2 * count, 2 * count) == [False, False, True]
 
 
 def test_it_is_done_once() -> None:
-    assert returned(CONNECTION_COUNT, 0, 0, CONNECTION_COUNT, 0) == [
-        False,
-        True,
-        False,
-        False,
-        True,
-    ]
+    count = CONNECTION_COUNT
+    assert returned(count, 0, 0, 0) == [False, False, True, False]
+    assert returned(count, 0, 0, count, 0, 0) == [False, False, True, False, False, True]
 
 
 def test_it_counts_from_the_most_there_were() -> None:
     count = CONNECTION_COUNT
-    assert returned(2 * count, 2 * count - 1, count + 1, count) == [False, False, False, True]
+    assert returned(2 * count, count + 1, count + 1, count, count)[-2:] == [False, True]
 
 
 def test_giving_back_works_or_does_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
