@@ -37,7 +37,7 @@ def use_c_allocator() -> None:
     """Start this command again on the C library's allocator, if that helps."""
     environment = wanted_environment(sys.argv[1:], os.environ, libc_version())
     if environment is not None:
-        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)  # noqa: S606
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)
 
 
 def libc_version() -> str | None:
