@@ -21,8 +21,9 @@ SHELL: Final = LEAVES | {"broker", "definitions", "config", "errors"}
 MAY_IMPORT: Final[dict[str, set[str]]] = {
     "__init__": {"config"},
     "__main__": {"cli"},
-    "cli": {"server", "broker", "storage", "config", "errors"},
+    "cli": {"allocator", "server", "broker", "storage", "config", "errors"},
     "server": SHELL | {"direct_write", "management", "memory", "progress", "resources"},
+    "allocator": set(),
     "direct_write": set(),
     "memory": set(),
     "progress": set(),
