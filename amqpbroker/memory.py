@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 CONNECTION_COUNT: Final = 500
 """So many connections less than there were are worth a look: it takes some milliseconds."""
 
+TRIM_CHECKS: Final = 20
+"""Checks from one trim to the next: messages, bindings and queues that went leave pages too."""
 
 GC_THRESHOLDS: Final = (50_000, 5, 10_000)
 """Net new objects before a young collection, young before middle, middle before full ones.
@@ -53,16 +55,27 @@ def give_back() -> None:
     """
     gc.collect()
     sys._clear_type_cache()
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
-    if trim is not None:
-        trim(0)
+    trim()
+
+
+def trim() -> None:
+    """Have the C library return free pages, where it can; looks only at what is free."""
+    malloc_trim = None
+    if sys.platform == "linux":
+        malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if malloc_trim is not None:
+        malloc_trim(0)
 
 
 class MemoryReturner:
-    """Watches how many connections there are."""
+    """Watches how many connections there are; trims every few seconds whatever else was freed."""
 
-    def __init__(self, give_back: Callable[[], None] = give_back) -> None:
+    def __init__(
+        self, give_back: Callable[[], None] = give_back, trim: Callable[[], None] = trim
+    ) -> None:
         self._give_back = give_back
+        self._trim = trim
+        self._checks_left = TRIM_CHECKS
         self._peak_count = self._last_count = 0
 
     def check(self, connection_count: int) -> None:
@@ -73,3 +86,7 @@ class MemoryReturner:
         if is_calm and self._peak_count - connection_count >= CONNECTION_COUNT:
             self._peak_count = connection_count
             self._give_back()
+        self._checks_left -= 1
+        if not self._checks_left:
+            self._checks_left = TRIM_CHECKS
+            self._trim()

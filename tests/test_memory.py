@@ -12,6 +12,7 @@ from amqpbroker import memory
 from amqpbroker.memory import (
     CONNECTION_COUNT,
     GC_THRESHOLDS,
+    TRIM_CHECKS,
     MemoryReturner,
     calm_collector,
     pause_collector,
@@ -63,6 +64,14 @@ def test_it_is_done_once() -> None:
 def test_it_counts_from_the_most_there_were() -> None:
     count = CONNECTION_COUNT
     assert returned(2 * count, count + 1, count + 1, count, count)[-2:] == [False, True]
+
+
+def test_whatever_else_was_freed_is_trimmed_now_and_then() -> None:
+    calls: list[None] = []
+    returner = MemoryReturner(lambda: None, lambda: calls.append(None))
+    for _ in range(2 * TRIM_CHECKS + 1):
+        returner.check(0)
+    assert len(calls) == 2
 
 
 def test_giving_back_works_or_does_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
