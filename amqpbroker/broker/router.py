@@ -1,7 +1,7 @@
 """From a publication to the queues that get it.
 
-Working out a route costs many times what using it does, so it is remembered twice: on the
-publication (the same client repeating itself, checks included) and by (exchange, routing key) in
+Working out a route costs many times what using it does, so it is remembered twice: by publication
+in the session (the same client repeating itself, checks included) and by (exchange, routing key) in
 the vhost. Both are void as soon as ``vhost.epoch`` is replaced, which every change of exchanges,
 queues, bindings and permissions does.
 """
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 ROUTE_CACHE_COUNT_MAX: Final = 16384
 """Routes remembered per vhost by (exchange, routing key)."""
+
+ROUTE_MEMO_COUNT_MAX: Final = 64
+"""Routes remembered per session: as many as the connection remembers publications."""
 
 
 class Route:
@@ -83,6 +86,33 @@ class Route:
             if not queue.is_deleted:
                 refused = max(refused, queue.publish(self.publication, bodies, messages))
         return journal.ticket if durable else 0, refused
+
+
+class RouteMemo:
+    """The routes of the last publications of one session.
+
+    They are not kept on the publications: queued messages would hold them for as long as they wait,
+    each in a reference cycle that only the cycle collector frees.
+    """
+
+    __slots__ = ("_epoch", "_routes")
+
+    def __init__(self) -> None:
+        self._routes: dict[Publication, Route] = {}
+        self._epoch: object = None
+
+    def get(self, publication: Publication, epoch: object) -> Route | None:
+        """Return the route that was remembered in this epoch of the vhost, if one was."""
+        if epoch is not self._epoch:
+            self._routes.clear()
+            self._epoch = epoch
+        return self._routes.get(publication)
+
+    def remember(self, publication: Publication, route: Route) -> None:
+        """Keep a route, for as long as the epoch last asked for."""
+        if len(self._routes) >= ROUTE_MEMO_COUNT_MAX:
+            self._routes.clear()
+        self._routes[publication] = route
 
 
 def is_stable(vhost: VHost, exchange: Exchange) -> bool:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from amqpbroker.auth import permissions
 from amqpbroker.broker import handlers
 from amqpbroker.broker.handlers.answer import Answer
+from amqpbroker.broker.router import RouteMemo
 from amqpbroker.errors import AmqpError, HardError, SoftError, internal_error
 from amqpbroker.wire.codec import Method
 from amqpbroker.wire.connection import BadProtocolHeader, Connection, State
@@ -81,6 +82,7 @@ class Session:
         self.capabilities: frozenset[str] = frozenset()
         self.channels: dict[int, Channel] = {}
         self.exclusive_queues: dict[str, Queue] = {}
+        self.routes = RouteMemo()
         self.owed_answers: deque[tuple[Event, Answer]] = deque()
         """To definitions that are not on the disk yet, in order."""
         self.stalled_consumers: dict[Consumer, None] = {}

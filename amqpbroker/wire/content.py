@@ -51,11 +51,7 @@ def keys_in(headers: Mapping[str, tuple[str, Any]], name: str) -> list[str]:
 
 
 class Publication:
-    """Exchange, routing key, flags and properties of a publish; shared, and never changed.
-
-    ``routes`` and ``routed_at`` are a memo for the router: where this goes, and the state of the
-    bindings that it was worked out for.
-    """
+    """Exchange, routing key, flags and properties of a publish; shared, and never changed."""
 
     __slots__ = (
         "body_size",
@@ -65,8 +61,6 @@ class Publication:
         "mandatory",
         "properties",
         "raw_properties",
-        "routed_at",
-        "routes",
         "routing_key",
     )
 
@@ -89,8 +83,6 @@ class Publication:
         self.properties = properties
         self.body_size = body_size
         self.is_persistent = properties.get("delivery_mode") == DELIVERY_MODE_PERSISTENT
-        self.routes: Any = None
-        self.routed_at: object = None
 
     @classmethod
     def of(

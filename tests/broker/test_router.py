@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 from typing import TYPE_CHECKING
 
 import pytest
 from pamqp import commands
 
-from amqpbroker.broker.router import ROUTE_CACHE_COUNT_MAX
+from amqpbroker.broker.message import Message
+from amqpbroker.broker.router import ROUTE_CACHE_COUNT_MAX, ROUTE_MEMO_COUNT_MAX, Route, RouteMemo
+from amqpbroker.wire.content import Publication
 from tests.amqp_bytes import properties
 
 if TYPE_CHECKING:
@@ -153,6 +156,33 @@ def test_routes_by_key_are_bounded(client: MemoryClient) -> None:
     routes.update({("x", str(n)): () for n in range(ROUTE_CACHE_COUNT_MAX)})
     send(client, b"1")
     assert len(routes) == 1
+
+
+def test_routes_of_publications_are_bounded_per_session() -> None:
+    memo = RouteMemo()
+    epoch = object()
+    for number in range(ROUTE_MEMO_COUNT_MAX + 1):
+        publication = Publication.of("x", str(number), {}, 0)
+        assert memo.get(publication, epoch) is None
+        memo.remember(publication, Route(publication, ()))
+    assert memo.get(publication, epoch) is not None
+    assert len(memo._routes) == 1
+    assert memo.get(publication, object()) is None
+
+
+def test_messages_that_are_gone_leave_nothing_to_the_cycle_collector(client: MemoryClient) -> None:
+    gc.collect()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        for number in range(ROUTE_MEMO_COUNT_MAX * 2):
+            client.publish("k", b"x", exchange="x", header=properties(message_id=str(number)))
+        got(client, "a")
+        gc.collect()
+        left = {type(item) for item in gc.garbage} & {Publication, Route, Message}
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+    assert not left
 
 
 def test_a_message_without_a_queue_is_dropped_or_returned(client: MemoryClient) -> None:

@@ -31,8 +31,10 @@ def publish(channel: Channel, event: Publish) -> None:
     """
     publication = event.publication
     bodies = event.bodies
-    if publication.routed_at is channel.vhost.epoch:
-        _accept(channel, publication.routes, bodies)
+    routes = channel.session.routes
+    known = routes.get(publication, channel.vhost.epoch)
+    if known is not None:
+        _accept(channel, known, bodies)
         return
     exchange = _check(channel, publication)
     seen = _rewritten(channel, publication)
@@ -51,8 +53,7 @@ def publish(channel: Channel, event: Publish) -> None:
         route = Route(seen, queues, _replies(channel, seen))
     is_for_once = route.reply_consumer is not None or interceptors.is_active
     if not is_for_once and publication.properties.get("reply_to") != REPLY_TO:
-        publication.routes = route
-        publication.routed_at = channel.vhost.epoch
+        routes.remember(publication, route)
     _accept(channel, route, bodies)
 
 
