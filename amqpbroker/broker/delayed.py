@@ -255,11 +255,20 @@ class Delayed:
 
     def pending(self, count_max: int = 100) -> list[Pending]:
         """Return the messages that are due next, the first of them first."""
-        return [self._pending(key) for key in nsmallest(count_max, self._messages)]
+        found = map(self.find, nsmallest(count_max, self._messages))
+        return [item for item in found if item is not None]
 
-    def _pending(self, key: int) -> Pending:
-        message = self._messages[key]
-        return Pending(key, key >> _NUMBER_BITS, decoded(message.publication), message.body)
+    def ids(self) -> list[int]:
+        """Return what all messages are called; in ascending order they are in that of times."""
+        return list(self._messages)
+
+    def find(self, message_id: int) -> Pending | None:
+        """Return a message, None if it does not wait (any more)."""
+        message = self._messages.get(message_id)
+        if message is None:
+            return None
+        due = message_id >> _NUMBER_BITS
+        return Pending(message_id, due, decoded(message.publication), message.body)
 
     def cancel(self, message_id: int) -> bool:
         """Let a message never come; return False if it does not wait (any more)."""

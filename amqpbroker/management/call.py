@@ -32,6 +32,7 @@ from amqpbroker.auth.sasl.authenticator import Authenticator
 from amqpbroker.auth.sasl.mechanism import Peer
 from amqpbroker.management.direct import DirectSession
 from amqpbroker.management.errors import ApiError, bad_request, not_authorised, not_found
+from amqpbroker.storage.log import LogUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -157,6 +158,18 @@ class Call:
             if session.principal is not None
             and (sees_all or session.principal.username == self.principal.username)
         ]
+
+    async def committed(self) -> None:
+        """Return when what this call has changed among the messages is on the disk.
+
+        Raises :class:`~amqpbroker.management.errors.ApiError` 503 if the log has failed.
+        """
+        journal = self.broker.journal
+        if journal is not None:
+            try:
+                await journal.wait(journal.ticket)
+            except LogUnavailable as error:
+                raise ApiError(503, "log_unavailable", str(error)) from None
 
     # what it brings along
 

@@ -149,17 +149,27 @@ def _fetch(session: DirectSession, name: str, body: Get) -> list[dict[str, Any]]
 
 
 def _describe(message: Message, body: Get) -> dict[str, Any]:
-    publication = message.publication
-    payload = message.body if body.truncate is None else message.body[: body.truncate]
-    text, encoding = _encode(payload, body.encoding)
+    return {
+        **describe_content(message.publication),
+        **describe_payload(message.body, body.encoding, body.truncate),
+    }
+
+
+def describe_content(publication: Publication) -> dict[str, Any]:
+    """Return how a message was published as the API shows it."""
     return {
         "exchange": publication.exchange,
-        "payload": text,
-        "payload_bytes": len(message.body),
-        "payload_encoding": encoding,
         "properties": from_properties(publication.properties),
         "routing_key": publication.routing_key,
     }
+
+
+def describe_payload(
+    payload: bytes, encoding: str = "auto", size_max: int | None = None
+) -> dict[str, Any]:
+    """Return a body as the API shows it, the first ``size_max`` bytes if that is given."""
+    text, used = _encode(payload if size_max is None else payload[:size_max], encoding)
+    return {"payload": text, "payload_bytes": len(payload), "payload_encoding": used}
 
 
 def from_properties(properties: Mapping[str, Any]) -> Any:
