@@ -1,4 +1,4 @@
-"""Run the scenarios named on the command line, or both, and print what was measured.
+"""Run the scenarios named on the command line, or all, and print what was measured.
 
 Exit code 1 when a limit is missed.
 """
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from interop.edges.broker import attach
 from interop.edges.table import console, show
-from interop.scale import backlog, idle_queues
+from interop.scale import backlog, delayed, idle_queues
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 SCENARIOS: Final[dict[str, Callable[[Path, float, Broker | None], list[Row]]]] = {
     "idle-queues": idle_queues.run,
     "backlog": backlog.run,
+    "delayed": delayed.run,
 }
 
 
