@@ -12,7 +12,7 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3.14 pyth
 	&& { echo "$$python"; break; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test style types format interop bench venv clean
+.PHONY: help serve test style types format interop bench fuzz venv clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-9s %s\n", $$1, $$2}'
@@ -39,6 +39,10 @@ interop: $(VENV)/dev.stamp ## side by side with RabbitMQ (AMQP_ORACLE or RABBITM
 
 bench: $(VENV)/dev.stamp ## speed, memory and latency, beside RabbitMQ where there is one
 	@$(BIN)/python -m interop.bench $(ARGS)
+
+fuzz: $(VENV)/dev.stamp ## fuzz what reads bytes from outside; ARGS="--seconds 60 wire" for a part
+	@$(PIP) -e '.[fuzz]'
+	@$(BIN)/python -m interop.fuzz $(ARGS)
 
 venv: $(VENV)/dev.stamp ## only make .venv with all development tools
 

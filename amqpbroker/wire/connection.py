@@ -256,7 +256,7 @@ class Connection:
         pos = 0
         if self.state is State.HEADER:
             if len(data) < 8 and PROTOCOL_HEADER.startswith(data[:4]):
-                self._keep(data, 0, 8)
+                self._keep(data, 0, len(data) + 1)
                 return
             self._check_protocol_header(data)
             pos = 8

@@ -77,6 +77,12 @@ def test_any_other_opening_is_a_bad_header_and_the_end(opening: bytes) -> None:
     assert buffered_size(connection) == 0
 
 
+def test_a_bad_opening_is_refused_as_soon_as_it_can_be_told() -> None:
+    connection = Connection(message_size_max=1)
+    assert outcome(connection, b"A") == []
+    assert outcome(connection, b"\xcd") == [(0, "bad header")]
+
+
 def test_a_header_may_come_byte_by_byte() -> None:
     connection = Connection(message_size_max=1)
     got = [outcome(connection, PROTOCOL_HEADER[i : i + 1]) for i in range(8)]

@@ -1,0 +1,61 @@
+"""Every mechanism with any responses: a login succeeds, fails or is malformed, and nothing else.
+
+The first byte chooses the mechanism; responses are separated by 0xFF 0x00 0xFF.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from amqpbroker.auth.exceptions import AuthenticationFailed
+from amqpbroker.auth.passwords import SHA256, Passwords
+from amqpbroker.auth.sasl.authenticator import OFFERS, Authenticator
+from amqpbroker.auth.sasl.mechanism import Challenge, Peer, SaslSettings
+from amqpbroker.auth.scram_keys import SCRAM_MECHANISMS, load_scramp
+from amqpbroker.auth.users import UserStore
+from amqpbroker.errors import HardError
+
+MECHANISMS: Final = tuple(OFFERS)
+SEPARATOR: Final = b"\xff\x00\xff"
+RESPONSE_COUNT_MAX: Final = 4
+
+load_scramp()
+STORE: Final = UserStore(Passwords(SHA256, scram_mechanisms=tuple(SCRAM_MECHANISMS)))
+STORE.add_user("alice", "secret")
+
+SEEDS: Final = [
+    bytes([MECHANISMS.index(mechanism)]) + SEPARATOR.join(responses)
+    for mechanism, responses in (
+        ("PLAIN", [b"\0alice\0secret"]),
+        ("AMQPLAIN", [b"\x05LOGINS\0\0\0\x05alice\x08PASSWORDS\0\0\0\x06secret"]),
+        ("AMQPLAIN", [b"\x01aF\0\0\0\x00\x05LOGINx\0\0\0\x05alice\x08PASSWORDS\0\0\0\x06secret"]),
+        ("EXTERNAL", [b""]),
+        ("ANONYMOUS", [b"trace"]),
+        ("SCRAM-SHA-256", [b"n,,n=alice,r=fyko+d2lbbFgONRv9qkxdawL", b"c=biws,r=fyko,p=AAAA"]),
+        ("SCRAM-SHA-512", [b"n,,n=a=2Cb=3D,r=x", b"c=biws,r=x,p=dGVzdA==", b""]),
+        ("SCRAM-SHA-256", [b"p=tls-unique,a=zoe,n=,r=,m=x", b"v=c"]),
+        ("RABBIT-CR-DEMO", [b"alice", b"My password is secret"]),
+    )
+]
+
+
+def check(data: bytes) -> None:
+    """Log in with what the input says."""
+    if not data:
+        return
+    mechanism = MECHANISMS[data[0] % len(MECHANISMS)]
+    settings = SaslSettings(anonymous_login_user="alice")
+    login = Authenticator(STORE, Peer(is_loopback=False), MECHANISMS, settings)
+    first, *others = data[1:].split(SEPARATOR)[:RESPONSE_COUNT_MAX]
+    try:
+        assert not login.takes_long(first, mechanism)
+        outcome = login.start(mechanism, first)
+        for response in others:
+            if not isinstance(outcome, Challenge):
+                break
+            assert not login.takes_long(response)
+            outcome = login.respond(response)
+    except (HardError, AuthenticationFailed):
+        return
+    if not isinstance(outcome, Challenge):
+        assert outcome.username == "alice"
