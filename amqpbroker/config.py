@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 
 from pydantic import (
-    BeforeValidator,
     Field,
     FilePath,
     ValidationError,
@@ -29,12 +28,13 @@ from pydantic import (
 )
 from pydantic_settings import (
     BaseSettings,
-    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
 
 from amqpbroker import rabbitmq_conf
+from amqpbroker.auth_settings import AuthSettings
+from amqpbroker.setting_types import OptionalPort, Port, Words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,7 +44,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 ENV_PREFIX: Final = "AMQPBROKER_"
-OFF_WORDS: Final = frozenset({"", "off", "none"})
 SECRETS: Final = frozenset({"default_pass"})
 """Fields whose value never appears in a message."""
 
@@ -70,37 +69,7 @@ class ConfigError(Exception):
     """The settings cannot be used; the text is meant for the person who wrote them."""
 
 
-def _off_to_none(value: object) -> object:
-    is_off = value is False or (isinstance(value, str) and value.strip().lower() in OFF_WORDS)
-    return None if is_off else value
-
-
-def _split_words(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    words = [word.strip() for word in value.split(",")]
-    return [word for word in words if word.lower() not in OFF_WORDS]
-
-
-Port = Annotated[int, Field(ge=0, le=65535)]
-"""A TCP port; 0 picks a free one."""
-
-OptionalPort = Annotated[Port | None, BeforeValidator(_off_to_none)]
-"""A TCP port, or None (written ``off``) for no listener."""
-
-Mechanisms = Annotated[
-    tuple[Literal["PLAIN", "AMQPLAIN", "EXTERNAL", "SCRAM-SHA-256", "SCRAM-SHA-512"], ...],
-    NoDecode,
-    BeforeValidator(_split_words),
-    Field(min_length=1),
-]
-"""SASL mechanisms in the order in which they are offered."""
-
-Words = Annotated[frozenset[str], NoDecode, BeforeValidator(_split_words)]
-"""A set of names; in text separated by commas, ``none`` is the empty set."""
-
-
-class Config(BaseSettings):
+class Config(AuthSettings):
     """All settings of one broker. Immutable; read ``load`` for where they come from."""
 
     model_config = SettingsConfigDict(
@@ -175,8 +144,6 @@ class Config(BaseSettings):
     """What new vhosts say of durable queues that name no type (FEATURES A4.12)."""
     loopback_users: Words = frozenset({"guest"})
     """Users who may log in from this machine only."""
-    auth_mechanisms: Mechanisms = ("PLAIN", "AMQPLAIN")
-    """With one of SCRAM a new password leaves keys for it too (docs/authentication.md)."""
     password_hashing_module: Literal[
         "amqpbroker_password_hashing_scrypt",
         "rabbit_password_hashing_sha256",

@@ -34,6 +34,7 @@ class RunningBroker:
     management_port: int
     vhost: str = "/"
     process: subprocess.Popen[str] | None = None
+    tls_port: int = 0
 
     def url(self, vhost: str | None = None, query: str = "") -> str:
         """Return the AMQP URL of ``vhost``, by default the vhost that the tests use."""
@@ -96,7 +97,8 @@ def start_broker(**settings: object) -> Iterator[RunningBroker]:
 def _running(addresses: Mapping[str, str], process: subprocess.Popen[str]) -> RunningBroker:
     host, _, port = addresses["amqp"].rpartition(":")
     management_port = int(addresses.get("management", ":0").rpartition(":")[2])
-    return RunningBroker(host, int(port), management_port, process=process)
+    tls_port = int(addresses.get("amqps", ":0").rpartition(":")[2])
+    return RunningBroker(host, int(port), management_port, process=process, tls_port=tls_port)
 
 
 @contextlib.contextmanager

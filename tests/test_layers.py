@@ -36,7 +36,9 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
     "routing": {"errors"},
     "storage": {"errors"},
     "auth": {"errors"},
-    "config": {"rabbitmq_conf"},
+    "config": {"auth_settings", "rabbitmq_conf", "setting_types"},
+    "auth_settings": {"setting_types"},
+    "setting_types": set(),
     "rabbitmq_conf": set(),
     "errors": set(),
 }

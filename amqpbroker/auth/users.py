@@ -8,6 +8,7 @@ A15.12).
 
 from __future__ import annotations
 
+import secrets
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -17,6 +18,7 @@ from amqpbroker.auth.passwords import SHA256, Passwords, hash_with_digest
 from amqpbroker.auth.principal import ADMINISTRATOR, Principal, User
 from amqpbroker.auth.regexps import compile_regexp
 from amqpbroker.auth.scram_keys import make_scram_keys
+from amqpbroker.auth.secret_file import SECRET_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -63,6 +65,8 @@ class UserStore:
         self.permissions: dict[tuple[str, str], Permissions] = {}
         self.topic_permissions: dict[tuple[str, str, str], TopicPermissions] = {}
         self.generation = 0
+        self.decoy_key = secrets.token_bytes(SECRET_SIZE)
+        """Makes the salts that SCRAM shows for users who do not exist."""
 
     # Filling
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from amqpbroker.auth.passwords import Passwords
+from amqpbroker.auth.sasl.mechanism import SaslSettings
 from amqpbroker.auth.scram_keys import SCRAM_MECHANISMS, load_scramp
 from amqpbroker.auth.users import ALL, UserStore
 from amqpbroker.broker.alarms import Alarms
@@ -44,6 +45,12 @@ class Broker:
         if passwords.scram_mechanisms:
             load_scramp()
         self.users = UserStore(passwords, loopback_users=config.loopback_users)
+        self.sasl = SaslSettings(
+            anonymous_login_user=config.anonymous_login_user,
+            ssl_cert_login_from=config.ssl_cert_login_from,
+            ssl_cert_login_san_type=config.ssl_cert_login_san_type,
+            ssl_cert_login_san_index=config.ssl_cert_login_san_index,
+        )
         self.vhosts: dict[str, VHost] = {}
         self.global_parameters: dict[str, Any] = {}
         """JSON by name: kept for others, the broker itself reads none of them."""

@@ -4,6 +4,7 @@
 
     data_dir/catalog.sqlite    definitions (storage.catalog)
     data_dir/shard-0/          messages of durable queues (storage.segment_log)
+    data_dir/scram-decoy.key   makes SCRAM's salts of users who do not exist; only with SCRAM
 
 The catalog is read first, then the log is replayed into the queues that the catalog knows, then a
 new epoch fences off whoever might still write. The catalog and the log belong together: one without
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import anyio
 
+from amqpbroker.auth.secret_file import load_secret
 from amqpbroker.broker.broker import Broker
 from amqpbroker.broker.delayed import NAME as DELAYED
 from amqpbroker.broker.journal import Journal, Keeper
@@ -53,6 +55,7 @@ logger = logging.getLogger("amqpbroker.opening")
 
 CATALOG_NAME: Final = "catalog.sqlite"
 SHARD_NAME: Final = "shard-0"
+DECOY_KEY_NAME: Final = "scram-decoy.key"
 BATCH_SIZE_MAX: Final = 1 << 30
 """Bytes: a transaction is one batch, whatever its size. The journal aims at far smaller ones."""
 
@@ -94,6 +97,8 @@ async def open_broker(
     database = await SqliteDatabase.open(config.data_dir / CATALOG_NAME)
     ground = Ground(database, DirectoryDisk(config.data_dir / SHARD_NAME), options)
     async with open_on(ground, config, on_progress) as broker:
+        if broker.users.passwords.scram_mechanisms:
+            broker.users.decoy_key = load_secret(config.data_dir / DECOY_KEY_NAME)
         yield broker
 
 

@@ -61,14 +61,19 @@ class Restarts:
         )
         return self._process
 
+    def dial(self) -> RawClient:
+        """Return a client that has said nothing yet."""
+        client = RawClient(self._broker)
+        self._clients.append(client)
+        return client
+
     def connect(self) -> RawClient:
         """Return another client."""
-        client = RawClient(self._broker)
+        client = self.dial()
         client.login()
         client.tune_ok()
         client.open()
         client.open_channel()
-        self._clients.append(client)
         return client
 
     @property

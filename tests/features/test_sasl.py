@@ -10,6 +10,7 @@ import pytest
 import scramp  # type: ignore[import-untyped]
 from pamqp import commands
 
+from tests.features.restarts import Restarts
 from tests.features.test_docs_examples import DEFAULT_URL, PAGES, examples
 from tests.helpers import RunningBroker, start_broker
 from tests.management.http_api import HttpApi
@@ -215,3 +216,46 @@ def test_the_example_for_pika_logs_in_where_there_is_nothing_but_scram(tmp_path:
             [sys.executable, program], capture_output=True, text=True, timeout=15, check=False
         )
     assert (done.stdout, done.stderr) == ("logged in\n", "")
+
+
+def test_the_salt_of_an_unknown_user_outlives_a_restart(tmp_path: Path) -> None:
+    # Else two starts would tell who exists: the salt of a real user stays.
+    def salt(broker: Restarts) -> str:
+        client = broker.dial()
+        client.start()
+        client.start_ok("n,,n=nobody,r=abc", "SCRAM-SHA-256")
+        found = str(client.read(Challenge, 0).challenge).split(",")[1]
+        client.close()
+        return found
+
+    broker = Restarts(tmp_path, auth_mechanisms="SCRAM-SHA-256,PLAIN")
+    try:
+        broker.start()
+        before = salt(broker)
+        broker.kill()
+        broker.start()
+        assert salt(broker) == before
+    finally:
+        broker.close()
+
+
+def test_anonymous_clients_are_the_configured_user() -> None:
+    # A15.4
+    settings = {"auth_mechanisms": "ANONYMOUS,PLAIN", "anonymous_login_user": "guest"}
+    with start_broker(**settings) as broker:
+        client = RawClient(broker)
+        assert client.start().mechanisms == "ANONYMOUS PLAIN"
+        client.start_ok("trace@example.com", "ANONYMOUS")
+        client.read(commands.Connection.Tune, 0)
+        client.tune_ok()
+        client.open()
+        (connection,) = broker.management.request("GET", "/connections")
+        assert (connection["user"], connection["auth_mechanism"]) == ("guest", "ANONYMOUS")
+        client.close()
+
+
+def test_nobody_is_anonymous_without_a_user_to_be() -> None:
+    with start_broker(auth_mechanisms="ANONYMOUS,PLAIN") as broker:
+        client = RawClient(broker)
+        assert client.start().mechanisms == "PLAIN"
+        client.close()

@@ -29,14 +29,13 @@ from amqpbroker.errors import syntax_error
 if TYPE_CHECKING:
     from amqpbroker.auth.sasl.mechanism import Context
 
-_DECOY_KEY: Final = secrets.token_bytes(32)
 _DECOY_SALT_SIZE: Final = 32
 """Bytes, as many as scramp takes for a real one."""
 
 
-def decoy_keys(username: str, iterations: int) -> ScramKeys:
-    """Return keys that no password fits, the same ones for a name as long as the process lives."""
-    salt = hmac.digest(_DECOY_KEY, username.encode("utf-8", "surrogateescape"), "sha256")
+def decoy_keys(key: bytes, username: str, iterations: int) -> ScramKeys:
+    """Return keys that no password fits, with the same salt for a name as long as ``key`` lasts."""
+    salt = hmac.digest(key, username.encode("utf-8", "surrogateescape"), "sha256")
     return ScramKeys(salt[:_DECOY_SALT_SIZE], secrets.token_bytes(32), bytes(32), iterations)
 
 
@@ -93,5 +92,6 @@ class Scram:
         user = self._context.store.users.get(username)
         keys = find_scram_keys(user.scram_keys, self._mechanism) if user else None
         if keys is None:
-            return decoy_keys(username, self._context.store.passwords.scram_iterations)
+            store = self._context.store
+            return decoy_keys(store.decoy_key, username, store.passwords.scram_iterations)
         return keys

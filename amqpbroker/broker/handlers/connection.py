@@ -74,10 +74,11 @@ def server_properties(session: Session) -> Table:
 def start(session: Session, _event: ProtocolHeader) -> None:
     """Offer mechanisms and tell who we are."""
     broker = session.broker
-    authenticator = Authenticator(broker.users, session.peer, broker.config.auth_mechanisms)
+    mechanisms = broker.config.auth_mechanisms
+    authenticator = Authenticator(broker.users, session.peer, mechanisms, broker.sasl)
     session.authenticator = authenticator
-    mechanisms = " ".join(authenticator.mechanism_names).encode()
-    session.send(0, ConnectionStart(0, 9, server_properties(session), mechanisms, b"en_US"))
+    offered = " ".join(authenticator.mechanism_names).encode()
+    session.send(0, ConnectionStart(0, 9, server_properties(session), offered, b"en_US"))
 
 
 def start_ok(session: Session, event: ConnectionStartOk) -> Awaitable[None] | None:

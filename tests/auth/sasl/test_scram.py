@@ -87,8 +87,9 @@ def test_a_wrong_password_and_an_unknown_user_fail_at_the_proof(
 
 
 def test_an_unknown_user_gets_the_same_salt_every_time() -> None:
-    one, two = decoy_keys("nobody", 4096), decoy_keys("nobody", 4096)
-    assert one.salt == two.salt != decoy_keys("other", 4096).salt
+    one, two = decoy_keys(b"key", "nobody", 4096), decoy_keys(b"key", "nobody", 4096)
+    assert one.salt == two.salt != decoy_keys(b"key", "other", 4096).salt
+    assert one.salt != decoy_keys(b"another", "nobody", 4096).salt
     first = [
         data_of(Scram(CONTEXT, SCRAM_SHA_256).step(b"n,,n=%b,r=abc" % name)).split(",")
         for name in (b"user", b"nobody")
