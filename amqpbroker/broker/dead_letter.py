@@ -178,7 +178,7 @@ def _record(
         "queue": Field("S", _bytes(queue_name)),
         "exchange": Field("S", _bytes(publication.exchange)),
     }
-    if headers.get("x-death", _NOTHING)[0] != "A":
+    if "x-death" not in headers:
         headers.update({f"x-first-death-{name}": field for name, field in event.items()})
     headers.update({f"x-last-death-{name}": field for name, field in event.items()})
     deaths = deaths_of(headers)
