@@ -26,12 +26,12 @@ EXPIRY_MS_MAX: Final = 315_360_000_000
 """Ten years: the longest TTL, x-expires and expiration."""
 PRIORITY_MAX: Final = 255
 DEFAULT_QUEUE_TYPE: Final = "classic"
-_INTEGERS: Final = frozenset("bBsuIil")
-_CLASSES: Final = dict.fromkeys(_INTEGERS, "int") | {"f": "float", "d": "float"}
+INTEGERS: Final = frozenset("bBsuIil")
+_CLASSES: Final = dict.fromkeys(INTEGERS, "int") | {"f": "float", "d": "float"}
 
 
 def _integer(field: Field) -> str | None:
-    if field.kind in _INTEGERS:
+    if field.kind in INTEGERS:
         return None
     return f'"expected integer, got {KIND_NAMES[field.kind]}"'
 
@@ -148,6 +148,8 @@ _DECLARE: Final[dict[str, Check]] = {
     "x-initial-cluster-size": _check_positive,
     "x-queue-leader-locator": _one_of(_LOCATORS, "invalid_queue_locator_arg"),
     "x-delivery-limit": _check_integer,
+    "x-ack-deadline": _check_expires,
+    "x-consumer-timeout": _check_expires,
 }
 _CHECK_TYPE: Final = _one_of((b"classic", b"quorum", b"stream"), "\"unsupported queue type '{}'\"")
 KNOWN: Final[dict[str, tuple[str, ...]]] = {
@@ -155,25 +157,27 @@ KNOWN: Final[dict[str, tuple[str, ...]]] = {
         *("x-expires", "x-message-ttl", "x-dead-letter-exchange", "x-dead-letter-routing-key"),
         *("x-max-length", "x-max-length-bytes", "x-max-priority", "x-overflow"),
         *("x-queue-mode", "x-queue-version", "x-single-active-consumer", "x-queue-type"),
-        "x-queue-master-locator",
+        *("x-queue-master-locator", "x-ack-deadline", "x-consumer-timeout"),
     ),
     "quorum": (
         *("x-dead-letter-exchange", "x-dead-letter-routing-key", "x-dead-letter-strategy"),
         *("x-expires", "x-max-length", "x-max-length-bytes", "x-max-in-memory-length"),
         *("x-max-in-memory-bytes", "x-overflow", "x-single-active-consumer", "x-queue-type"),
         *("x-quorum-initial-group-size", "x-delivery-limit", "x-message-ttl"),
-        "x-queue-leader-locator",
+        *("x-queue-leader-locator", "x-ack-deadline", "x-consumer-timeout"),
     ),
     "stream": (
         *("x-max-length-bytes", "x-queue-type", "x-max-age", "x-stream-max-segment-size-bytes"),
         *("x-initial-cluster-size", "x-queue-leader-locator"),
     ),
 }
-"""Queue type → the arguments that it knows and compares, in RabbitMQ's order."""
+"""Queue type → the arguments that it knows and compares: in RabbitMQ's order, then ours."""
 _KNOWN_TO_ANY: Final = frozenset().union(*KNOWN.values())
 _CONSUME: Final[dict[str, Check]] = {
     "x-priority": _check_integer,
     "x-cancel-on-ha-failover": _check_bool,
+    "x-ack-deadline": _check_expires,
+    "x-consumer-timeout": _check_expires,
 }
 
 

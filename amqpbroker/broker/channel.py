@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
+from amqpbroker.broker.ack_deadlines import AckDeadlines
 from amqpbroker.broker.dead_letter import REJECTED
 from amqpbroker.broker.names import described
 from amqpbroker.errors import not_found, precondition_failed
@@ -35,6 +36,7 @@ class Channel:
         "_left",
         "confirms",
         "consumers",
+        "deadlines",
         "last_queue_name",
         "last_tag",
         "number",
@@ -59,6 +61,8 @@ class Channel:
         self.unsettled_count = 0
         """Unsettled deliveries to consumers, which the global prefetch limits; not those of get."""
         self.last_tag = 0
+        self.deadlines: AckDeadlines | None = None
+        """Made with the first delivery that is not lent for as long as it takes."""
         self.tag_notes: deque[tuple[float, int]] = deque()
         """(time, last tag then); see ``consumer_timeout``."""
         self.prefetch_count = session.broker.config.default_consumer_prefetch
@@ -103,7 +107,12 @@ class Channel:
         unsettled = self.unsettled
         for delivery in loans:
             unsettled[delivery.tag] = delivery
-        loans[0].queue.unsettled_count += count
+        queue = loans[0].queue
+        queue.unsettled_count += count
+        if queue.has_deadlines:
+            if self.deadlines is None:
+                self.deadlines = AckDeadlines(self)
+            self.deadlines.watch(loans)
         consumer = loans[0].consumer
         if consumer is not None:
             self.unsettled_count += count
@@ -115,22 +124,23 @@ class Channel:
         """Remove and return the deliveries that a tag means (FEATURES A6.8).
 
         Raises :class:`~amqpbroker.errors.SoftError` 406 for a tag that is not outstanding; tag 0
-        with ``multiple`` means all there are, if any.
+        with ``multiple`` means all there are, if any. What is not outstanding because its deadline
+        is over may be settled in vain.
         """
         unsettled = self.unsettled
         if multiple and tag == 0:
             deliveries = list(unsettled.values())
             unsettled.clear()
             return deliveries
-        if tag not in unsettled:
+        if tag not in unsettled and not self._may_be_late(tag):
             raise precondition_failed(f"unknown delivery tag {tag}")
         if not multiple:
-            return [unsettled.pop(tag)]
+            return [unsettled.pop(tag)] if tag in unsettled else []
         tags = []
         for outstanding in unsettled:
-            tags.append(outstanding)
-            if outstanding == tag:
+            if outstanding > tag:
                 break
+            tags.append(outstanding)
         return [unsettled.pop(outstanding) for outstanding in tags]
 
     def take_run(self, tags: Iterable[int]) -> list[Delivery]:
@@ -141,16 +151,24 @@ class Channel:
         """
         pop = self.unsettled.pop
         deliveries: list[Delivery] = []
-        try:
-            for tag in tags:
-                deliveries.append(pop(tag))
-        except KeyError:
-            if self.transaction is None:
-                self.ack(deliveries)
-            else:
-                self.transaction.settle("ack", deliveries)
-            raise precondition_failed(f"unknown delivery tag {tag}") from None
-        return deliveries
+        remaining = iter(tags)
+        while True:
+            try:
+                for tag in remaining:
+                    deliveries.append(pop(tag))
+            except KeyError:
+                if self._may_be_late(tag):
+                    continue
+                if self.transaction is None:
+                    self.ack(deliveries)
+                else:
+                    self.transaction.settle("ack", deliveries)
+                raise precondition_failed(f"unknown delivery tag {tag}") from None
+            return deliveries
+
+    def _may_be_late(self, tag: int) -> bool:
+        """Return whether a tag may be of a delivery whose deadline is over (FEATURES N4)."""
+        return self.deadlines is not None and 0 < tag <= self.deadlines.returned_until
 
     def ack(self, deliveries: Sequence[Delivery]) -> None:
         """Forget messages that are done."""
@@ -252,6 +270,8 @@ class Channel:
         if self.confirms is not None:
             self.confirms.close()
             self.confirms = None
+        if self.deadlines is not None:
+            self.deadlines.stop()
         deliveries = list(self.unsettled.values())
         self.unsettled.clear()
         self.requeue(deliveries)

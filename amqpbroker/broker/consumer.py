@@ -130,6 +130,13 @@ class Consumers:
         self._take_turns(consumer)
         return True
 
+    def defer(self, consumer: Consumer) -> None:
+        """Let a consumer have its turn after all others of its priority."""
+        turns = self._turns.get(consumer.priority)
+        if turns is not None and consumer in turns:
+            turns.remove(consumer)
+            turns.append(consumer)
+
     def next(self) -> tuple[Consumer, int] | None:
         """Return whose turn it is and how many messages it may take in one go, None if nobody's.
 

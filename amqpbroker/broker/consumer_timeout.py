@@ -2,7 +2,8 @@
 
 Nothing is written down per delivery: now and then the last tag of a channel is noted with the time,
 and a delivery that is no younger than a note that has become too old has been out for too long. So
-a timeout is late by up to the time between two looks, a minute at most, as on RabbitMQ.
+a timeout is late by up to the time between two looks, a minute at most, as on RabbitMQ. Deliveries
+with a deadline of their own (see ``ack_deadlines``) are none of its business.
 https://www.rabbitmq.com/docs/3.13/consumers#acknowledgement-timeout
 """
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from amqpbroker.broker.channel import Channel
     from amqpbroker.broker.session import Session
     from amqpbroker.broker.timers import Timers
+    from amqpbroker.errors import SoftError
 
 INTERVAL_S_MAX: Final = 60.0
 LOOKS_PER_TIMEOUT: Final = 4
@@ -47,12 +49,8 @@ class ConsumerTimeouts:
         for session in list(self._sessions):
             for channel in list(session.channels.values()):
                 if self._is_late(channel, now):
-                    text = (
-                        f"delivery acknowledgement on channel {channel.number} timed out. "
-                        f"Timeout value used: {round(self._timeout_s * 1000)} ms. This timeout "
-                        "value can be configured, see consumers doc guide to learn more"
-                    )
-                    session.fail_channel(channel.number, precondition_failed(text))
+                    error = timed_out(channel.number, round(self._timeout_s * 1000))
+                    session.fail_channel(channel.number, error)
 
     def _is_late(self, channel: Channel, now: float) -> bool:
         notes = channel.tag_notes
@@ -60,5 +58,18 @@ class ConsumerTimeouts:
         while notes and notes[0][0] <= now - self._timeout_s:
             too_old = notes.popleft()[1]
         notes.append((now, channel.last_tag))
-        first = next(iter(channel.unsettled), None)
-        return first is not None and first <= too_old
+        for tag in channel.unsettled:
+            if tag > too_old:
+                return False
+            if channel.deadlines is None or tag not in channel.deadlines:
+                return True
+        return False
+
+
+def timed_out(number: int, timeout_ms: int) -> SoftError:
+    """Return the error that closes a channel, worded as RabbitMQ does."""
+    return precondition_failed(
+        f"delivery acknowledgement on channel {number} timed out. "
+        f"Timeout value used: {timeout_ms} ms. This timeout "
+        "value can be configured, see consumers doc guide to learn more"
+    )

@@ -1,8 +1,9 @@
 """What a policy may say (FEATURES A13.1, A13.2, A13.4), refused in RabbitMQ's words.
 
-The keys are those of RabbitMQ 3.10 without plugins. Some mean nothing to the queues that there are
-here (mirroring, lazy queues, quorum queues, streams); they are taken, so that definitions of a
-RabbitMQ can be imported, and shown again.
+The keys are those of RabbitMQ 3.10 without plugins, ``consumer-timeout`` of later versions, and
+``ack-deadline``, which is ours. Some mean nothing to the queues that there are here (mirroring,
+lazy queues, quorum queues, streams); they are taken, so that definitions of a RabbitMQ can be
+imported, and shown again.
 """
 
 from __future__ import annotations
@@ -51,7 +52,9 @@ def _one_of(*values: object) -> Check:
 _NOT_VALID: Final = "{} is not a valid "
 _IN_MEMORY: Final = (_integer(0), _NOT_VALID + "maximum memory in bytes")
 _CHECKS: Final[dict[str, tuple[Check, str]]] = {
+    "ack-deadline": (_integer(1), _NOT_VALID + "ack deadline"),
     "alternate-exchange": (_is_text, _NOT_VALID + "alternate exchange name"),
+    "consumer-timeout": (_integer(1), _NOT_VALID + "consumer timeout"),
     "dead-letter-exchange": (_is_text, _NOT_VALID + "dead letter exchange name"),
     "dead-letter-routing-key": (_is_text, _NOT_VALID + "dead letter routing key"),
     "dead-letter-strategy": (

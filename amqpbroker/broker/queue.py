@@ -47,6 +47,7 @@ class Queue:
         "exclusive_consumer",
         "expiry",
         "had_consumer",
+        "has_deadlines",
         "id",
         "is_auto_delete",
         "is_deleted",
@@ -92,6 +93,8 @@ class Queue:
         self.consumers = Consumers(is_single_active=single is not None and bool(single.value))
         self.exclusive_consumer: Consumer | None = None
         self.had_consumer = False
+        self.has_deadlines = False
+        """Whether deliveries may be lent for a limited time; see ``ack_deadlines``."""
         self.is_deleted = False
         self.ready = ReadyMessages()
         self.unsettled_count = 0
@@ -130,6 +133,8 @@ class Queue:
                 vhost.timers, self.consumers, settings.expires_ms, partial(vhost.expire_queue, self)
             )
         self.is_ordinary = self.limits is None and self.expiry is None
+        if settings.ack_deadline_ms is not None or settings.consumer_timeout_ms is not None:
+            self.has_deadlines = True
         self._keep_limits()
 
     def expect_expiry(self) -> Expiry:
@@ -378,6 +383,8 @@ class Queue:
         self.had_consumer = True
         if consumer.is_exclusive:
             self.exclusive_consumer = consumer
+        if "x-ack-deadline" in consumer.arguments or "x-consumer-timeout" in consumer.arguments:
+            self.has_deadlines = True
 
     def remove_consumer(self, consumer: Consumer) -> None:
         """Let a consumer leave; its unsettled deliveries stay with its channel."""

@@ -36,6 +36,10 @@ class QueueSettings:
     dead_letter_exchange: str | None = None
     """The empty name is the default exchange and not the same as None (T26)."""
     dead_letter_routing_key: str | None = None
+    ack_deadline_ms: int | None = None
+    """After which an unsettled delivery comes back (FEATURES N4)."""
+    consumer_timeout_ms: int | None = None
+    """After which an unsettled delivery costs its channel (A9.17)."""
 
     @classmethod
     def of(cls, arguments: Table, definition: Mapping[str, Any] | None = None) -> QueueSettings:
@@ -68,12 +72,16 @@ _FIELDS: Final = {
     "x-max-priority": "max_priority",
     "x-dead-letter-exchange": "dead_letter_exchange",
     "x-dead-letter-routing-key": "dead_letter_routing_key",
+    "x-ack-deadline": "ack_deadline_ms",
+    "x-consumer-timeout": "consumer_timeout_ms",
 }
 _NUMBERS: Final = {
     "message-ttl": "message_ttl_ms",
     "expires": "expires_ms",
     "max-length": "max_length",
     "max-length-bytes": "max_size",
+    "ack-deadline": "ack_deadline_ms",
+    "consumer-timeout": "consumer_timeout_ms",
 }
 """Keys of policies: the lower number is in force."""
 _TEXTS: Final = {
@@ -82,7 +90,9 @@ _TEXTS: Final = {
     "dead-letter-routing-key": "dead_letter_routing_key",
 }
 """Keys of policies: an argument is in force instead."""
-_MAXIMA: Final = dict.fromkeys(("message-ttl", "expires"), EXPIRY_MS_MAX)
+_MAXIMA: Final = dict.fromkeys(
+    ("message-ttl", "expires", "ack-deadline", "consumer-timeout"), EXPIRY_MS_MAX
+)
 """Policies may name any time; nobody sees the end of a longer one."""
 ORDINARY: Final = QueueSettings()
 """Shared by all queues that ask for nothing."""

@@ -68,3 +68,5 @@ class Transaction:
         if returned:
             unsettled = {**channel.unsettled, **{item.tag: item for item in returned}}
             channel.unsettled = dict(sorted(unsettled.items()))
+            if channel.deadlines is not None:
+                channel.deadlines.watch_again(returned)

@@ -45,6 +45,19 @@ def test_consumers_of_a_priority_take_turns() -> None:
     assert turns(consumers, 6) == [a, b, c, a, b, c]
 
 
+def test_a_deferred_consumer_is_last_of_its_priority() -> None:
+    consumers = Consumers(is_single_active=False)
+    a, b = add(consumers), add(consumers)
+    low = add(consumers, priority=-1)
+    consumers.defer(a)
+    consumers.defer(low)
+    assert turns(consumers, 2) == [b, a]
+    a.free = b.free = 0
+    assert turns(consumers, 1) == [low]
+    consumers.defer(a)
+    assert turns(consumers, 1) == [low], "it is blocked still"
+
+
 def test_a_lone_consumer_may_take_all_it_has_room_for() -> None:
     consumers = Consumers(is_single_active=False)
     a = add(consumers, free=7)

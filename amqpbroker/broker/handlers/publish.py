@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from amqpbroker.auth.permissions import check_topic, check_user_id
+from amqpbroker.broker.ack_extension import ExtensionRoute, asks_for_time
 from amqpbroker.broker.arguments import expiry_error
 from amqpbroker.broker.delayed import DelayedRoute
 from amqpbroker.broker.message import Message, without_bcc
@@ -42,6 +43,8 @@ def publish(channel: Channel, event: Publish) -> None:
     if interceptors.is_active:
         seen = interceptors.apply(seen)
     route: Route | None = _delayed(channel, seen)
+    if asks_for_time(seen):
+        route = ExtensionRoute(seen)
     if route is None and not is_stable(channel.vhost, exchange):
         _ = publication.extra_keys  # refused if malformed, whether the exchange looks or not
         for body in bodies:
