@@ -27,6 +27,7 @@ EXPIRY_MS_MAX: Final = 315_360_000_000
 PRIORITY_MAX: Final = 255
 DEFAULT_QUEUE_TYPE: Final = "classic"
 INTEGERS: Final = frozenset("bBsuIil")
+_FLOATS: Final = frozenset("fd")
 _CLASSES: Final = dict.fromkeys(INTEGERS, "int") | {"f": "float", "d": "float"}
 
 
@@ -56,6 +57,26 @@ def _check_positive(field: Field, table: Table) -> str | None:
     if wrong is None and field.value == 0:
         return "{value_zero,0}"
     return wrong
+
+
+def number_of(field: tuple[str, Any] | None) -> int | None:
+    """Return an integer from what RabbitMQ's plugins take for one: floats and digits too."""
+    if field is None:
+        return None
+    kind, value = field
+    if kind in INTEGERS:
+        return int(value)
+    try:
+        return int(value) if kind in _FLOATS or kind == "S" else None
+    except (ValueError, OverflowError):
+        return None
+
+
+def _check_count(field: Field, _table: Table) -> str | None:
+    number = number_of(field)
+    if number is None:
+        return _integer(field)
+    return None if number > 0 else f"{{value_not_positive,{number}}}"
 
 
 def _check_ttl(field: Field, table: Table) -> str | None:
@@ -150,21 +171,30 @@ _DECLARE: Final[dict[str, Check]] = {
     "x-delivery-limit": _check_integer,
     "x-ack-deadline": _check_expires,
     "x-consumer-timeout": _check_expires,
+    "x-message-deduplication": _check_bool,
+    "x-cache-size": _check_count,
+    "x-cache-ttl": _check_count,
+    "x-deduplication-header": _check_text,
+    "x-content-based-deduplication": _check_bool,
 }
 _CHECK_TYPE: Final = _one_of((b"classic", b"quorum", b"stream"), "\"unsupported queue type '{}'\"")
+_DEDUPLICATION: Final = (
+    *("x-message-deduplication", "x-cache-size", "x-cache-ttl"),
+    *("x-deduplication-header", "x-content-based-deduplication"),
+)
 KNOWN: Final[dict[str, tuple[str, ...]]] = {
     "classic": (
         *("x-expires", "x-message-ttl", "x-dead-letter-exchange", "x-dead-letter-routing-key"),
         *("x-max-length", "x-max-length-bytes", "x-max-priority", "x-overflow"),
         *("x-queue-mode", "x-queue-version", "x-single-active-consumer", "x-queue-type"),
-        *("x-queue-master-locator", "x-ack-deadline", "x-consumer-timeout"),
+        *("x-queue-master-locator", "x-ack-deadline", "x-consumer-timeout", *_DEDUPLICATION),
     ),
     "quorum": (
         *("x-dead-letter-exchange", "x-dead-letter-routing-key", "x-dead-letter-strategy"),
         *("x-expires", "x-max-length", "x-max-length-bytes", "x-max-in-memory-length"),
         *("x-max-in-memory-bytes", "x-overflow", "x-single-active-consumer", "x-queue-type"),
         *("x-quorum-initial-group-size", "x-delivery-limit", "x-message-ttl"),
-        *("x-queue-leader-locator", "x-ack-deadline", "x-consumer-timeout"),
+        *("x-queue-leader-locator", "x-ack-deadline", "x-consumer-timeout", *_DEDUPLICATION),
     ),
     "stream": (
         *("x-max-length-bytes", "x-queue-type", "x-max-age", "x-stream-max-segment-size-bytes"),

@@ -19,7 +19,7 @@ from operator import attrgetter
 from sys import intern
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from amqpbroker.broker.arguments import EXPIRY_MS_MAX
+from amqpbroker.broker.arguments import EXPIRY_MS_MAX, number_of
 from amqpbroker.broker.message import Message, stored_properties, without_bcc
 from amqpbroker.broker.names import described
 from amqpbroker.broker.router import Route, find_queues, find_queues_once, is_stable
@@ -51,22 +51,7 @@ STALE_COUNT_MIN: Final = 64
 """Cancelled messages that are left in the heap however few others there are."""
 _NUMBER_BITS: Final = 48
 _NUMBER_MASK: Final = (1 << _NUMBER_BITS) - 1
-_INTEGERS: Final = frozenset("bBsuIil")
-_FLOATS: Final = frozenset("fd")
 _UNDECODED: Final[dict[str, Any]] = {}
-
-
-def _number(field: tuple[str, Any] | None) -> int | None:
-    """Return an integer from what the plugin takes for one: floats and digits too."""
-    if field is None:
-        return None
-    kind, value = field
-    if kind in _INTEGERS:
-        return int(value)
-    try:
-        return int(value) if kind in _FLOATS or kind == "S" else None
-    except (ValueError, OverflowError):
-        return None
 
 
 def due_ms(headers: Mapping[str, tuple[str, Any]], since_ms: int) -> int | None:
@@ -79,8 +64,8 @@ def due_ms(headers: Mapping[str, tuple[str, Any]], since_ms: int) -> int | None:
     if deliver_at is not None and deliver_at[0] == "T":
         at_ms: int | None = deliver_at[1] * 1000
     else:
-        at_ms = _number(deliver_at)
-    delay_ms = _number(headers.get(DELAY)) if at_ms is None else at_ms - since_ms
+        at_ms = number_of(deliver_at)
+    delay_ms = number_of(headers.get(DELAY)) if at_ms is None else at_ms - since_ms
     if delay_ms is None or not 0 < delay_ms <= EXPIRY_MS_MAX:
         return None
     return since_ms + delay_ms
@@ -115,7 +100,7 @@ def woken(publication: Publication) -> Publication:
     """
     publication = decoded(publication)
     headers = dict(publication.headers)
-    delay_ms = _number(headers.get(DELAY))
+    delay_ms = number_of(headers.get(DELAY))
     if delay_ms is not None and delay_ms > 0:
         headers[DELAY] = Field("I" if delay_ms < 1 << 31 else "l", -delay_ms)
         publication = publication.changed(headers=headers)
@@ -241,11 +226,12 @@ class Delayed:
             where = described("exchange", publication.exchange, vhost.name)
             logger.warning("%d delayed messages dropped: no %s", len(bodies), where)
         elif is_stable(vhost, exchange):
-            Route(publication, find_queues(vhost, exchange, publication)).publish(None, bodies)
+            queues = find_queues(vhost, exchange, publication)
+            vhost.windows.route(publication, queues).publish(None, bodies)
         else:
             for body in bodies:
                 queues = find_queues_once(vhost, exchange, Message(publication, body))
-                Route(publication, queues).publish(None, [body])
+                vhost.windows.route(publication, queues).publish(None, [body])
 
     def _settle(self, messages: Sequence[Message]) -> None:
         if self.journal is not None:
@@ -321,6 +307,11 @@ class DelayedRoute(Route):
         super().__init__(publication, ())
         self._delayed = delayed
         self._waiting = waiting(publication)
+
+    @property
+    def leads_somewhere(self) -> bool:
+        """Messages are taken in, wherever they will go."""
+        return True
 
     def publish(self, channel: Channel | None, bodies: list[bytes]) -> tuple[int, int]:
         """Let messages wait; those that are mandatory have no queue now and are returned too."""

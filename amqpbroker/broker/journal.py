@@ -52,11 +52,13 @@ RETRY_DELAY_S: Final = 1.0
 """Between attempts while the disk is full."""
 
 
+_WRITTEN: Final[dict[int, int]] = {}
+
 MessagesOf: TypeAlias = "Callable[[Iterable[int]], Iterable[tuple[int, Message]]]"
 
 
 class Keeper(Protocol):
-    """Who has messages in the log: a durable queue, or the delayed messages of a vhost."""
+    """Who has messages in the log: a durable queue, what is delayed in a vhost, or a window."""
 
     id: int
     """Its own, never reused."""
@@ -366,6 +368,7 @@ class Journal:
                 segment.count(queue_id, count)
                 if old is not None:
                     old.count(queue_id, -count)
+            run.alive = _WRITTEN  # what is done with takes memory for every message
             if old is not None:
                 old.is_moving = False
                 segment.references.add(old)

@@ -24,6 +24,7 @@ import anyio
 
 from amqpbroker.auth.secret_file import load_secret
 from amqpbroker.broker.broker import Broker
+from amqpbroker.broker.deduplicating import WINDOW_PREFIX
 from amqpbroker.broker.delayed import NAME as DELAYED
 from amqpbroker.broker.journal import Journal, Keeper
 from amqpbroker.broker.metadata import VHostMetadata
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
 
     from amqpbroker.config import Config
     from amqpbroker.storage.catalog.database import Database
-    from amqpbroker.storage.catalog.rows import Snapshot
+    from amqpbroker.storage.catalog.rows import QueueRow, Snapshot
     from amqpbroker.storage.disk import Disk
     from amqpbroker.storage.executor import Executor
 
@@ -261,10 +262,14 @@ def _restore(broker: Broker, snapshot: Snapshot) -> dict[int, Keeper]:
         )
         vhosts[row.vhost].add_exchange(exchange)
     queues: dict[int, Keeper] = {}
+    windows: list[QueueRow] = []
     for item in snapshot.queues:
         if item.name == DELAYED:
             delayed = queues[item.id] = vhosts[item.vhost].delayed
             delayed.id = item.id
+            continue
+        if item.name.startswith(WINDOW_PREFIX):
+            windows.append(item)
             continue
         queue = Queue(
             item.name,
@@ -275,6 +280,11 @@ def _restore(broker: Broker, snapshot: Snapshot) -> dict[int, Keeper]:
         )
         queues[item.id] = queue
         vhosts[item.vhost].add_queue(queue)
+    for item in windows:
+        window = vhosts[item.vhost].windows.named(item.name)
+        if window is not None:
+            window.id = item.id
+            queues[item.id] = window
     for binding in snapshot.bindings:
         vhosts[binding.vhost].bind(binding_of(binding))
     for vhost in vhosts.values():

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from amqpbroker.broker.consumer import Consumer
+    from amqpbroker.broker.deduplication import Window
     from amqpbroker.broker.journal import Journal
     from amqpbroker.broker.ready import Ready
     from amqpbroker.broker.session import Session
@@ -63,6 +64,7 @@ class Queue:
         "type",
         "unsettled_count",
         "vhost",
+        "window",
     )
 
     def __init__(
@@ -105,12 +107,15 @@ class Queue:
         self.is_ordinary = True
         """Whether publishing has nothing to look after."""
         self.vhost: VHost | None = None
+        self.window: Window | None = None
+        """What keeps duplicates out."""
 
     # settings
 
     def join(self, vhost: VHost) -> None:
         """Become a queue of a vhost."""
         self.vhost = vhost
+        vhost.windows.add_queue(self)
         settings = vhost.policies.settings_of(self) if vhost.policies else self.settings
         if settings is not ORDINARY:
             self.apply(settings)
@@ -152,6 +157,8 @@ class Queue:
             self.expiry.stop()
         if self.lease is not None:
             self.lease.stop()
+        if self.window is not None:
+            self.window.discard()
 
     # in
 

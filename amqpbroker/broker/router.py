@@ -53,6 +53,11 @@ class Route:
             for queue in queues:
                 queue.expect_expiry()
 
+    @property
+    def leads_somewhere(self) -> bool:
+        """Whether messages come to a queue."""
+        return any(not queue.is_deleted for queue in self.queues)
+
     def publish(self, channel: Channel | None, bodies: list[bytes]) -> tuple[int, int]:
         """Bring messages to the queues; return those that reach none and are mandatory.
 

@@ -10,6 +10,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from amqpbroker.broker.dead_letter import DeadLetters
+from amqpbroker.broker.deduplicating import Windows
 from amqpbroker.broker.delayed import Delayed
 from amqpbroker.broker.metadata import VHostMetadata
 from amqpbroker.broker.names import described
@@ -39,6 +40,7 @@ class VHost:
         self.timers = Timers() if timers is None else timers
         self.dead_letters = DeadLetters(self)
         self.delayed = Delayed(self)
+        self.windows = Windows(self)
         self.store = store
         """Learns of every change of what is durable."""
         self.exchanges: dict[str, Exchange] = {
@@ -112,6 +114,7 @@ class VHost:
     def add_exchange(self, exchange: Exchange) -> None:
         """Take in a new exchange."""
         self.exchanges[exchange.name] = exchange
+        self.windows.add_exchange(exchange)
         if self.policies:
             self.policies.set_alternate(exchange)
         if self.store is not None:
@@ -121,6 +124,7 @@ class VHost:
     def delete_exchange(self, exchange: Exchange) -> None:
         """Remove an exchange and the bindings on both of its sides."""
         del self.exchanges[exchange.name]
+        self.windows.remove_exchange(exchange)
         if self.store is not None:
             self.store.delete_exchange(self.name, exchange)
         for binding in list(exchange.bindings):

@@ -61,6 +61,7 @@ async def delete_vhost(broker: Broker, vhost: VHost) -> None:
     for queue in list(vhost.queues.values()):
         vhost.delete_queue(queue)
     vhost.delayed.discard()
+    vhost.windows.discard()
     broker.users.delete_vhost(vhost.name)
     if broker.store is not None:
         broker.store.delete_vhost(vhost.name)

@@ -19,6 +19,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from amqpbroker.errors import precondition_failed
+from amqpbroker.routing.deduplication import check_deduplication
 from amqpbroker.routing.erlang_terms import KIND_NAMES
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ class Exchange(ABC):
         self.bound_exchanges: dict[str, int] = {}
         """Exchanges that are destinations here, with the number of bindings to each."""
         where = f"exchange '{name}' in vhost '{vhost}'"
+        check_deduplication(self.arguments, where)
         self.alternate = self._name_argument(ALTERNATE_EXCHANGE, where)
         """Where messages go that have no destination here; a policy may set it too."""
         self._check_arguments(where)

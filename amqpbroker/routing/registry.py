@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from amqpbroker.errors import precondition_failed
 from amqpbroker.routing.types.consistent_hash_exchange import ConsistentHashExchange
+from amqpbroker.routing.types.deduplication_exchange import DeduplicationExchange
 from amqpbroker.routing.types.delayed_message_exchange import (
     DELAYED_TYPE,
     delayed_class,
@@ -38,6 +39,7 @@ EXCHANGE_TYPES: Final[dict[str, type[Exchange]]] = {
         RandomExchange,
         LocalRandomExchange,
         RecentHistoryExchange,
+        DeduplicationExchange,
     )
 }
 

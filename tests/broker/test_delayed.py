@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,34 +14,14 @@ from amqpbroker.broker.arguments import EXPIRY_MS_MAX
 from amqpbroker.broker.delayed import RELEASED_COUNT_MAX, STALE_COUNT_MIN, Delayed, due_ms
 from tests.amqp_bytes import properties
 from tests.broker.client import MemoryClient, connect, make_broker
-from tests.broker.clock import Clock
+from tests.broker.clock import START_S, advance, clocked
 from tests.broker.durable import DurableBroker, running
 
-if TYPE_CHECKING:
-    from amqpbroker.broker.broker import Broker
-    from amqpbroker.broker.timers import Timers
-
-START_S = 1000
 DELAYS = st.lists(st.integers(0, 6), min_size=1, max_size=20)
 
 
 def later(value: Any, kind: str = "I", name: str = "x-delay", **more: Any) -> bytes:
     return properties(headers={name: (kind, value)}, **more)
-
-
-def clocked(broker: Broker) -> Clock:
-    """Give a broker a clock that tests set."""
-    clock = Clock()
-    clock.now = START_S
-    broker.timers.now = clock
-    broker.timers.wall_ms = lambda: int(clock.now * 1000)
-    return clock
-
-
-def advance(timers: Timers, clock: Clock, seconds: float) -> None:
-    clock.now += seconds
-    while (due := timers.fire()) is not None and due <= clock.now:
-        pass
 
 
 class Bench:

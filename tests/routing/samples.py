@@ -15,6 +15,12 @@ if TYPE_CHECKING:
     from amqpbroker.routing.exchange import Exchange
 
 
+NEEDED_ARGUMENTS: Mapping[str, Mapping[str, tuple[str, Any]]] = {
+    "x-message-deduplication": {"x-cache-size": ("I", 9)}
+}
+"""Exchange type → arguments without which it is refused."""
+
+
 @dataclass
 class PlainMessage:
     """Nothing but what routing needs."""
@@ -48,6 +54,8 @@ def to_exchange(name: str, binding_key: str = "") -> Binding:
 
 def exchange_of(type_name: str, *bindings: Binding, name: str = "x", **options: Any) -> Exchange:
     """Return an exchange with bindings."""
+    if "arguments" not in options and type_name in NEEDED_ARGUMENTS:
+        options["arguments"] = NEEDED_ARGUMENTS[type_name]
     exchange = create_exchange(type_name, name, **options)
     for binding in bindings:
         exchange.check_binding(binding)

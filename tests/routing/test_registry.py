@@ -7,11 +7,12 @@ import pytest
 from amqpbroker.errors import SoftError
 from amqpbroker.routing.registry import EXCHANGE_TYPES, PREDECLARED, create_exchange
 from amqpbroker.routing.types.random_exchange import RandomExchange
+from tests.routing.samples import exchange_of
 
 
 @pytest.mark.parametrize("type_name", EXCHANGE_TYPES)
 def test_a_type_is_created_by_its_name(type_name: str) -> None:
-    exchange = create_exchange(type_name, "x", is_durable=False, is_auto_delete=True)
+    exchange = exchange_of(type_name, is_durable=False, is_auto_delete=True)
     assert exchange.type_name == type_name
     assert exchange.name == "x"
     assert not exchange.is_durable
@@ -43,7 +44,7 @@ def test_only_what_draws_lots_or_remembers_is_unstable() -> None:
     unstable = {name for name, kind in EXCHANGE_TYPES.items() if not kind.is_stable}
     assert unstable == {"x-random", "x-local-random", "x-recent-history"}
     keyed = {name for name, kind in EXCHANGE_TYPES.items() if kind.is_keyed}
-    assert keyed == {"direct", "fanout", "topic", "x-modulus-hash"}
+    assert keyed == {"direct", "fanout", "topic", "x-modulus-hash", "x-message-deduplication"}
 
 
 def test_the_random_types_get_the_injected_source() -> None:

@@ -11,7 +11,7 @@ from amqpbroker.broker.arguments import expiry_error
 from amqpbroker.broker.delayed import DelayedRoute
 from amqpbroker.broker.message import Message, without_bcc
 from amqpbroker.broker.names import REPLY_TO, REPLY_TO_PREFIX
-from amqpbroker.broker.router import Route, find_queues, find_queues_once, is_stable
+from amqpbroker.broker.router import find_queues, find_queues_once, is_stable
 from amqpbroker.errors import access_refused, not_implemented, precondition_failed
 from amqpbroker.routing.types.topic_exchange import TopicExchange
 from amqpbroker.wire.events import Publish
@@ -19,6 +19,7 @@ from amqpbroker.wire.events import Publish
 if TYPE_CHECKING:
     from amqpbroker.broker.channel import Channel
     from amqpbroker.broker.direct_reply_to import ReplyConsumer
+    from amqpbroker.broker.router import Route
     from amqpbroker.routing.exchange import Exchange
     from amqpbroker.wire.content import Publication
 
@@ -45,15 +46,17 @@ def publish(channel: Channel, event: Publish) -> None:
     route: Route | None = _delayed(channel, seen)
     if asks_for_time(seen):
         route = ExtensionRoute(seen)
+    windows = channel.vhost.windows
     if route is None and not is_stable(channel.vhost, exchange):
         _ = publication.extra_keys  # refused if malformed, whether the exchange looks or not
         for body in bodies:
             queues = find_queues_once(channel.vhost, exchange, Message(seen, body))
-            _accept(channel, Route(seen, queues), [body])
+            _accept(channel, windows.guarded(windows.route(seen, queues)), [body])
         return
     if route is None:
         queues = find_queues(channel.vhost, exchange, publication)
-        route = Route(seen, queues, _replies(channel, seen))
+        route = windows.route(seen, queues, _replies(channel, seen))
+    route = windows.guarded(route)
     is_for_once = route.reply_consumer is not None or interceptors.is_active
     if not is_for_once and publication.properties.get("reply_to") != REPLY_TO:
         routes.remember(publication, route)

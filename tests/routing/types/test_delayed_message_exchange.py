@@ -11,14 +11,15 @@ from hypothesis import strategies as st
 from amqpbroker.errors import SoftError
 from amqpbroker.routing.registry import EXCHANGE_TYPES, create_exchange
 from amqpbroker.routing.types.delayed_message_exchange import DELAYED_TYPE
-from tests.routing.samples import PlainMessage, exchange_of, queues_of, to_queue
+from tests.routing.samples import NEEDED_ARGUMENTS, PlainMessage, exchange_of, queues_of, to_queue
 
 KEYS = st.sampled_from(["a", "a.b", "*.b", "#", "1"])
 
 
 def delayed(type_name: str) -> Any:
+    arguments = {"x-delayed-type": ("S", type_name.encode())}
     return create_exchange(
-        DELAYED_TYPE, "x", arguments={"x-delayed-type": ("S", type_name.encode())}
+        DELAYED_TYPE, "x", arguments={**arguments, **NEEDED_ARGUMENTS.get(type_name, {})}
     )
 
 
