@@ -1,6 +1,6 @@
 """Settings: a file, the environment, flags; the strongest wins.
 
-    flags  >  AMQPBROKER_* environment  >  file (--config)  >  defaults
+    flags  >  AMQPBROKER_* environment  >  RABBITMQ_DEFAULT_*  >  file (--config)  >  defaults
 
 A file is TOML with the field names below, or, when its name ends in ``.conf``, a RabbitMQ
 configuration whose common keys are read (``amqpbroker.rabbitmq_conf``). Every mistake becomes one
@@ -34,6 +34,7 @@ from pydantic_settings import (
 
 from amqpbroker import rabbitmq_conf
 from amqpbroker.auth_settings import AuthSettings
+from amqpbroker.definitions_settings import DefinitionsSettings
 from amqpbroker.setting_types import OptionalPort, Port, Words
 
 if TYPE_CHECKING:
@@ -44,8 +45,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 ENV_PREFIX: Final = "AMQPBROKER_"
-SECRETS: Final = frozenset({"default_pass"})
-"""Fields whose value never appears in a message."""
+SECRETS: Final = frozenset({"default_pass", "definitions_url"})
+"""Fields whose value never appears in a message; a URL may have a token in it."""
 
 EXPECTED: Final = {
     "int_type": "a whole number",
@@ -58,6 +59,13 @@ EXPECTED: Final = {
 }
 """Plain words for pydantic's types of error; its own text serves for the others."""
 
+RABBITMQ_ENVIRONMENT: Final = {
+    "default_user": "RABBITMQ_DEFAULT_USER",
+    "default_pass": "RABBITMQ_DEFAULT_PASS",
+    "default_vhost": "RABBITMQ_DEFAULT_VHOST",
+}
+"""Field → the variable that RabbitMQ's Docker image reads it from."""
+
 FRAME_SIZE_MIN: Final = 4096
 """Bytes: the spec's frame-min-size; older clients propose it (FEATURES A1.9)."""
 
@@ -69,7 +77,7 @@ class ConfigError(Exception):
     """The settings cannot be used; the text is meant for the person who wrote them."""
 
 
-class Config(AuthSettings):
+class Config(AuthSettings, DefinitionsSettings):
     """All settings of one broker. Immutable; read ``load`` for where they come from."""
 
     model_config = SettingsConfigDict(
@@ -96,8 +104,6 @@ class Config(AuthSettings):
     data_dir: Path = Path("amqpbroker-data")
     is_memory: bool = False
     """Keep everything in memory: nothing survives the process."""
-    definitions: FilePath | None = None
-    """RabbitMQ definitions JSON, imported at start."""
     fsync: Literal["always", "interval", "never"] = "always"
     """When a message counts as stored: on the disk, or sooner (docs/durability.md)."""
     fsync_interval_s: float = Field(default=0.2, gt=0)
@@ -176,7 +182,23 @@ class Config(AuthSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Return the sources, the strongest first."""
-        return init_settings, env_settings, _FileSource(settings_cls)
+        docker_settings = _RabbitmqEnvironment(settings_cls)
+        return init_settings, env_settings, docker_settings, _FileSource(settings_cls)
+
+
+class _RabbitmqEnvironment(PydanticBaseSettingsSource):
+    """Reads what compose files set for RabbitMQ's Docker image (FEATURES A14.7)."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        """Return nothing: all three are read at once, in ``__call__``."""
+        return None, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        return {
+            name: os.environ[variable]
+            for name, variable in RABBITMQ_ENVIRONMENT.items()
+            if os.environ.get(variable)
+        }
 
 
 class _FileSource(PydanticBaseSettingsSource):
@@ -250,9 +272,9 @@ def _place(field: str, flags: Mapping[str, object], path: Path | None) -> str:
     """Return where a field's value came from, by the order of ``load``."""
     if field in flags:
         return "--config" if field == "config_file" else f"--{field.replace('_', '-')}"
-    variable = f"{ENV_PREFIX}{field.upper()}"
-    if os.environ.get(variable):
-        return variable
+    for variable in (f"{ENV_PREFIX}{field.upper()}", RABBITMQ_ENVIRONMENT.get(field, "")):
+        if os.environ.get(variable):
+            return variable
     if path is not None and path.suffix == ".conf":
         return rabbitmq_conf.read(path.read_text(encoding="utf-8"), str(path)).place(field)
     return f"{path}: {field}" if path is not None else field

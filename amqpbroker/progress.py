@@ -24,12 +24,18 @@ PATIENCE_S: Final = 1.0
 LOG_INTERVAL_S: Final = 5.0
 
 
-class RecoveryProgress:
-    """The replay of the log at start-up."""
+class WorkProgress:
+    """A piece of work, counted in ``unit``."""
 
     def __init__(
-        self, clock: Callable[[], float] = time.monotonic, is_terminal: bool | None = None
+        self,
+        what: str,
+        unit: str,
+        clock: Callable[[], float] = time.monotonic,
+        is_terminal: bool | None = None,
     ) -> None:
+        self._what = what
+        self._unit = unit
         self._clock = clock
         self._is_terminal = sys.stderr.isatty() if is_terminal is None else is_terminal
         self._started_at: float | None = None
@@ -38,7 +44,7 @@ class RecoveryProgress:
         self._task: TaskID | None = None
 
     def update(self, done: int, total: int) -> None:
-        """Take note that ``done`` of ``total`` batches are replayed."""
+        """Take note that ``done`` of ``total`` are done."""
         now = self._clock()
         if self._started_at is None:
             self._started_at = now
@@ -50,7 +56,7 @@ class RecoveryProgress:
             self._draw(done, total, is_over=is_over)
         elif now - self._shown_at >= LOG_INTERVAL_S:
             self._shown_at = now
-            logger.info("recovering messages: %d of %d batches", done, total)
+            logger.info("%s: %d of %d %s", self._what, done, total, self._unit)
 
     def _draw(self, done: int, total: int, *, is_over: bool) -> None:
         if self._bar is None:
@@ -58,9 +64,9 @@ class RecoveryProgress:
             from rich.progress import Progress
 
             self._bar = Progress(console=Console(stderr=True), transient=True)
-            self._task = self._bar.add_task("recovering messages", total=total)
+            self._task = self._bar.add_task(self._what, total=total)
             self._bar.start()
-            atexit.register(self._bar.stop)  # should recovery fail, the terminal is whole again
+            atexit.register(self._bar.stop)  # should the work fail, the terminal is whole again
         assert self._task is not None
         self._bar.update(self._task, completed=done)
         if is_over:

@@ -23,6 +23,8 @@ ANY_ADDRESS: Final = "0.0.0.0"
 
 LINE: Final = re.compile(r"^\s*(?P<key>[^\s=#]+)\s*=\s*(?P<value>'[^']*'|[^#]*?)\s*(?:#.*)?$")
 LISTENER: Final = re.compile(r"^(?:\[?(?P<host>[^\]\s]+?)\]?:)?(?P<port>\d+)$")
+IMPORT_BACKENDS: Final = ("local_filesystem", "https")
+"""Which one it is, the path or the URL says."""
 LOG_LEVELS: Final = {
     "notice": "info",
     "alert": "critical",
@@ -92,6 +94,10 @@ def _take(conf: Conf, line: int, key: str, value: str) -> None:
         known = conf.settings.get("auth_mechanisms")
         names = [*(known.value if known is not None else ()), value]
         conf.settings["auth_mechanisms"] = Setting(line, key, names)
+    elif key == "definitions.import_backend":
+        if value not in IMPORT_BACKENDS:
+            expected = " or ".join(IMPORT_BACKENDS)
+            raise ConfError(f"{conf.path}:{line}: {key}: found {value!r}, expected {expected}")
     elif key.startswith("loopback_users"):
         _take_loopback_users(conf, line, key, value)
     else:
@@ -160,6 +166,10 @@ def _channel_max(value: str) -> int:
     return int(value) or 65535  # 0 is "no limit", which the frame header makes 65535
 
 
+def _is_verified(value: str) -> object:
+    return {"verify_peer": True, "verify_none": False}.get(value, value)
+
+
 def _log_level(value: str) -> str:
     return LOG_LEVELS.get(value, value)
 
@@ -185,6 +195,11 @@ RENAMED: Final = {
     "ssl_options.cacertfile": "tls_ca",
     "load_definitions": "definitions",
     "definitions.local.path": "definitions",
+    "definitions.https.url": "definitions_url",
+    "definitions.tls.cacertfile": "definitions_tls_ca",
+    "definitions.tls.certfile": "definitions_tls_cert",
+    "definitions.tls.keyfile": "definitions_tls_key",
+    "definitions.skip_if_unchanged": "definitions_skip_if_unchanged",
 }
 CONVERTED: Final[dict[str, tuple[str, Callable[[str], object]]]] = {
     "channel_max": ("channel_max", _channel_max),
@@ -193,4 +208,5 @@ CONVERTED: Final[dict[str, tuple[str, Callable[[str], object]]]] = {
     "channel_max_per_node": ("channel_max_per_node", int),
     "consumer_max_per_channel": ("consumer_max_per_channel", int),
     "log.console.level": ("log_level", _log_level),
+    "definitions.tls.verify": ("definitions_tls_verify", _is_verified),
 }

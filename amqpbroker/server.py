@@ -24,10 +24,11 @@ from amqpbroker.auth.server_certificate import ServerCertificate
 from amqpbroker.auth.tls import client_certificate
 from amqpbroker.broker.opening import open_broker
 from amqpbroker.broker.session import Session
-from amqpbroker.definitions import DefinitionsError, import_file
+from amqpbroker.definitions import DefinitionsError, import_at_start
+from amqpbroker.definitions.sources import source_name
 from amqpbroker.direct_write import DirectWriter
 from amqpbroker.memory import MemoryReturner, calm_collector, pause_collector
-from amqpbroker.progress import RecoveryProgress
+from amqpbroker.progress import WorkProgress
 from amqpbroker.resources import ResourceMonitor
 from amqpbroker.storage.catalog import CatalogError
 from amqpbroker.storage.log import LogError
@@ -386,7 +387,8 @@ def ready_line(server: Server) -> str:
 
 async def _main(config: Config) -> int:
     try:
-        async with open_broker(config, RecoveryProgress().update) as broker:
+        progress = WorkProgress("recovering messages", "batches")
+        async with open_broker(config, progress.update) as broker:
             if not await _has_imported(config, broker):
                 return 1
             return await _serve(config, broker)
@@ -399,14 +401,12 @@ async def _main(config: Config) -> int:
 
 async def _has_imported(config: Config, broker: Broker) -> bool:
     """Import the definitions, if there are any; return False, and log why, if they are refused."""
-    if config.definitions is None:
-        return True
     try:
-        await import_file(broker, config.definitions)
+        await import_at_start(broker, lambda what: WorkProgress(what, "objects").update)
     except DefinitionsError as error:
-        logger.error("cannot start: %s: %s", config.definitions, error)
+        logger.error("cannot start: %s: %s", source_name(config), error)
     except CatalogError as error:
-        logger.error("cannot start: %s cannot be imported: %s", config.definitions, error)
+        logger.error("cannot start: %s cannot be imported: %s", source_name(config), error)
     else:
         return True
     return False

@@ -118,12 +118,27 @@ def test_every_mistake_is_told_at_once() -> None:
 
 
 def test_a_missing_file_is_told() -> None:
-    assert message(definitions=Path("x.json")).endswith(
-        "found 'x.json', expected a file that exists"
-    )
+    assert message(tls_ca=Path("x.pem")).endswith("found 'x.pem', expected a file that exists")
     assert (
         message(config_file=Path("x.toml")) == "x.toml: cannot be read: No such file or directory"
     )
+
+
+@pytest.mark.parametrize("field", ["user", "pass", "vhost"])
+def test_the_variables_of_rabbitmqs_image_are_read(
+    monkeypatch: pytest.MonkeyPatch, field: str
+) -> None:
+    # A14.7
+    path = toml(f'default_{field} = "from-file"')
+    monkeypatch.setenv(f"RABBITMQ_DEFAULT_{field.upper()}", "from-image")
+    assert getattr(load({"config_file": path}), f"default_{field}") == "from-image"
+    monkeypatch.setenv(f"AMQPBROKER_DEFAULT_{field.upper()}", "ours")
+    assert getattr(load({"config_file": path}), f"default_{field}") == "ours"
+
+
+def test_an_empty_variable_of_rabbitmqs_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RABBITMQ_DEFAULT_VHOST", "")
+    assert load().default_vhost == "/"
 
 
 def test_broken_toml_names_file_and_line() -> None:

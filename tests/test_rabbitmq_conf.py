@@ -126,3 +126,16 @@ def test_mechanisms_keep_their_order() -> None:
 def test_the_hash_of_new_passwords_has_rabbitmqs_name() -> None:
     text = "password_hashing_module = rabbit_password_hashing_sha512"
     assert values(text) == {"password_hashing_module": "rabbit_password_hashing_sha512"}
+
+
+def test_where_definitions_come_from() -> None:
+    # A14.6
+    text = "definitions.import_backend = https\ndefinitions.https.url = https://h/d.json\n"
+    text += "definitions.tls.verify = verify_none\ndefinitions.skip_if_unchanged = true"
+    assert values(text) == {
+        "definitions_url": "https://h/d.json",
+        "definitions_tls_verify": False,
+        "definitions_skip_if_unchanged": "true",
+    }
+    with pytest.raises(ConfError, match="expected local_filesystem or https"):
+        read("definitions.import_backend = git", "rabbitmq.conf")

@@ -88,7 +88,7 @@ async def open_broker(
     """
     if config.is_memory:
         broker = Broker(config)
-        if config.definitions is None:
+        if not config.has_definitions:
             broker.add_defaults()
         broker.consumer_timeouts.start()
         yield broker
@@ -233,7 +233,7 @@ async def _build(
     broker.journal = journal
     for queue in queues.values():
         queue.journal = journal
-    if is_new and config.definitions is None:
+    if is_new and not config.has_definitions:
         broker.add_defaults()
     if recovered.message_count:
         logger.info("recovered %d messages in %d queues", recovered.message_count, len(queues))

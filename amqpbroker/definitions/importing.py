@@ -10,22 +10,21 @@ import json
 import logging
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
-import anyio
 from anyio import to_thread
 from anyio.lowlevel import checkpoint
 
 from amqpbroker.broker.queue import Queue
 from amqpbroker.definitions.checking import TURN_COUNT, check
 from amqpbroker.definitions.exceptions import DefinitionsError
-from amqpbroker.definitions.reading import read_document
+from amqpbroker.definitions.merging import merge
+from amqpbroker.definitions.sources import Part
 from amqpbroker.errors import AmqpError
 from amqpbroker.storage.catalog.rows import GlobalParameterRow, TopicPermissionRow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
+    from collections.abc import Callable, Iterator, Sequence
 
     from amqpbroker.broker.broker import Broker
     from amqpbroker.definitions.plan import Plan
@@ -35,48 +34,68 @@ logger = logging.getLogger("amqpbroker.definitions")
 
 LOG_INTERVAL_S: Final = 5.0
 
+OnProgress: TypeAlias = "Callable[[int, int], None]"
+"""Called with how much of how much is done."""
+ProgressOf: TypeAlias = "Callable[[str], OnProgress]"
+"""Called with the name of a piece of work that begins."""
 
-async def import_file(broker: Broker, path: Path) -> Plan:
-    """Import a file at start-up; an empty broker without users in it gets its defaults first.
 
-    Raises :class:`DefinitionsError`, nothing is changed then, and
-    :class:`~amqpbroker.storage.catalog.CatalogError`.
-    """
-    try:
-        data = await anyio.Path(path).read_bytes()
-    except OSError as error:
-        raise DefinitionsError("", f"cannot be read: {error.strerror}") from error
-    is_blank = not broker.vhosts and not broker.users.users
-    return await import_document(broker, data, source=str(path), with_defaults=is_blank)
+def log_progress(what: str, clock: Callable[[], float] = time.monotonic) -> OnProgress:
+    """Log a line every few seconds for who waits for a long import."""
+    shown_at = clock()
+
+    def update(done: int, total: int) -> None:
+        nonlocal shown_at
+        now = clock()
+        if now - shown_at >= LOG_INTERVAL_S:
+            shown_at = now
+            logger.info("%s: %d of %d", what, done, total)
+
+    return update
 
 
 async def import_document(
+    broker: Broker, data: bytes, *, source: str, vhost: str | None = None
+) -> Plan:
+    """Import one document; see :func:`import_parts`."""
+    return await import_parts(broker, [Part("", data)], source=source, vhost=vhost)
+
+
+async def import_parts(
     broker: Broker,
-    data: bytes,
+    parts: Sequence[Part],
     *,
     source: str,
     vhost: str | None = None,
     with_defaults: bool = False,
+    progress_of: ProgressOf = log_progress,
 ) -> Plan:
-    """Import a document; ``source`` is what the log calls it. See `checking.check`.
+    """Import documents as if they were one; ``source`` is what the log calls them.
 
-    Returns what was done when it is on the disk. Raises :class:`DefinitionsError`, nothing is
-    changed then, and :class:`~amqpbroker.storage.catalog.CatalogError`: not all could be stored,
-    and importing it again makes up for the rest.
+    See `checking.check` for the rest. Returns what was done when it is on the disk. Raises
+    :class:`DefinitionsError`, nothing is changed then, and
+    :class:`~amqpbroker.storage.catalog.CatalogError`: not all could be stored, and importing it
+    again makes up for the rest.
     """
-    document = await to_thread.run_sync(read_document, data)
-    progress = _Progress(f"{source}: checking", sum(map(len, document.values())))
-    plan = await check(
-        broker,
-        document,
-        vhost=vhost,
-        with_defaults=with_defaults,
-        on_progress=progress.update,
-    )
+    merged = await to_thread.run_sync(merge, parts)
+    total = sum(map(len, merged.document.values()))
+    checked = progress_of(f"{source}: checking")
+    try:
+        plan = await check(
+            broker,
+            merged.document,
+            vhost=vhost,
+            with_defaults=with_defaults,
+            on_progress=lambda done: checked(done, total),
+        )
+    except DefinitionsError as error:
+        raise merged.located(error) from None
+    checked(total, total)
     left_out = ", ".join(f"{name}: {count}" for name, count in plan.left_out.items() if count)
     if left_out:
         logger.warning("%s: left out, this broker does not have them: %s", source, left_out)
-    await apply_plan(broker, plan, _Progress(f"{source}: importing", plan.count).update)
+    applied = progress_of(f"{source}: importing")
+    await apply_plan(broker, plan, lambda done: applied(done, plan.count))
     logger.info("%s: imported %s", source, plan)
     return plan
 
@@ -101,6 +120,7 @@ async def apply_plan(
     for ticket in tickets:
         if ticket is not None:
             await ticket.wait()
+    on_progress(plan.count)
 
 
 def _changes(broker: Broker, plan: Plan) -> Iterator[Ticket | None]:
@@ -183,20 +203,3 @@ def _topology_changes(broker: Broker, plan: Plan) -> Iterator[None]:
                 with suppress(AmqpError):  # the source is gone, or another one
                     vhost.bind(binding)
         yield
-
-
-class _Progress:
-    """A log line every few seconds for who waits for a long import."""
-
-    def __init__(self, what: str, total: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self._what = what
-        self._total = total
-        self._clock = clock
-        self._shown_at = clock()
-
-    def update(self, done: int) -> None:
-        """Take note that ``done`` changes are made."""
-        now = self._clock()
-        if now - self._shown_at >= LOG_INTERVAL_S:
-            self._shown_at = now
-            logger.info("%s: %d of %d", self._what, done, self._total)

@@ -145,7 +145,9 @@ async def export_all(call: Api) -> Answer:
         **_accounts(call.broker.users),
         "vhosts": [described(vhost) for vhost in vhosts.values()],
         "global_parameters": [
-            {"name": name, "value": value} for name, value in call.broker.global_parameters.items()
+            {"name": name, "value": value}
+            for name, value in call.broker.global_parameters.items()
+            if not name.startswith("internal_")
         ],
         **rows,
     }

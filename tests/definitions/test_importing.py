@@ -11,9 +11,10 @@ import pytest
 from amqpbroker.broker.arguments import check_same_arguments
 from amqpbroker.broker.opening import open_broker
 from amqpbroker.config import Config
-from amqpbroker.definitions import DefinitionsError, import_file, importing
+from amqpbroker.definitions import DefinitionsError, import_at_start, importing
 from amqpbroker.definitions.checking import check
 from amqpbroker.definitions.reading import read_document
+from amqpbroker.definitions.sources import Part
 from amqpbroker.routing.binding import Binding, Destination
 from tests.definitions.document import encoded, imported, new_broker, sample
 
@@ -98,7 +99,7 @@ async def test_it_is_all_there_after_a_restart(tmp_path: Path) -> None:
     file = write(tmp_path, sample())
     config = Config(data_dir=tmp_path / "data", definitions=file)
     async with open_broker(config) as broker:
-        await import_file(broker, file)
+        await import_at_start(broker)
         assert list(broker.users.users) == ["u"], "the file brings users: no default one"
         assert list(broker.vhosts) == ["v"]
         queue = broker.vhosts["v"].queues["q"]
@@ -106,8 +107,8 @@ async def test_it_is_all_there_after_a_restart(tmp_path: Path) -> None:
         before = contents(broker)
     async with open_broker(config) as broker:
         assert contents(broker) == before
-        plan = await import_file(broker, file)
-        assert plan.count == 0
+        await import_at_start(broker)
+        assert contents(broker) == before
 
 
 async def test_a_file_without_users_leaves_the_defaults(tmp_path: Path) -> None:
@@ -115,7 +116,7 @@ async def test_a_file_without_users_leaves_the_defaults(tmp_path: Path) -> None:
     file = write(tmp_path, {"vhosts": [{"name": "/"}], "queues": [queue]})
     async with open_broker(Config(is_memory=True, definitions=file)) as broker:
         assert not broker.vhosts
-        await import_file(broker, file)
+        await import_at_start(broker)
         assert list(broker.users.users) == ["guest"]
         assert list(broker.vhosts["/"].queues) == ["q"]
 
@@ -124,17 +125,12 @@ async def test_a_refused_file_leaves_an_empty_broker_empty(tmp_path: Path) -> No
     config = Config(data_dir=tmp_path / "data", definitions=write(tmp_path, {"queues": [{}]}))
     async with open_broker(config) as broker:
         with pytest.raises(DefinitionsError):
-            await import_file(broker, tmp_path / "definitions.json")
+            await import_at_start(broker)
         assert not broker.vhosts
-    file = write(tmp_path, sample())
+    write(tmp_path, sample())
     async with open_broker(config) as broker:
-        await import_file(broker, file)
+        await import_at_start(broker)
         assert list(broker.users.users) == ["u"]
-
-
-async def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(DefinitionsError, match="cannot be read"):
-        await import_file(new_broker(), tmp_path)
 
 
 async def test_one_warning_names_what_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
@@ -180,7 +176,21 @@ async def test_what_is_deleted_meanwhile_does_no_harm() -> None:
 def test_progress_is_logged_every_few_seconds(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     times = iter([0.0, 1.0, 6.0, 7.0])
-    progress = importing._Progress("f: importing", 9000, lambda: next(times))
+    update = importing.log_progress("f: importing", lambda: next(times))
     for done in (1000, 2000, 3000):
-        progress.update(done)
+        update(done, 9000)
     assert [item.getMessage() for item in caplog.records] == ["f: importing: 2000 of 9000"]
+
+
+async def test_all_work_is_told_to_the_end() -> None:
+    told: dict[str, list[tuple[int, int]]] = {}
+
+    def progress_of(what: str) -> importing.OnProgress:
+        return lambda done, total: told.setdefault(what, []).append((done, total))
+
+    parts = [Part("", encoded(many(600)))]
+    await importing.import_parts(
+        new_broker(), parts, source="f", vhost="/", progress_of=progress_of
+    )
+    assert told["f: checking"][-1] == (600, 600)
+    assert told["f: importing"] == [(250, 600), (500, 600), (600, 600)]
