@@ -205,10 +205,15 @@ KNOWN: Final[dict[str, tuple[str, ...]]] = {
 _KNOWN_TO_ANY: Final = frozenset().union(*KNOWN.values())
 _CONSUME: Final[dict[str, Check]] = {
     "x-priority": _check_integer,
-    "x-cancel-on-ha-failover": _check_bool,
     "x-ack-deadline": _check_expires,
     "x-consumer-timeout": _check_expires,
 }
+_CONSUME_ONLY: Final[dict[str, dict[str, Check]]] = {
+    "classic": {"x-cancel-on-ha-failover": _check_bool},
+    "quorum": {},
+}
+"""Queue type → what its consumers may say besides."""
+_CONSUME_OF_ANY: Final = ("x-cancel-on-ha-failover", "x-stream-offset")
 
 
 def _text(value: bytes) -> str:
@@ -266,15 +271,17 @@ def check_replicated(
             raise precondition_failed(f"invalid property '{name}' for {where}")
 
 
-def check_consume(table: Table, where: str) -> None:
-    """Check the arguments of a new consumer of a classic queue.
+def check_consume(table: Table, where: str, kind: str = DEFAULT_QUEUE_TYPE) -> None:
+    """Check the arguments of a new consumer of a queue of type ``kind``.
 
     Raises :class:`~amqpbroker.errors.SoftError` 406.
     """
-    _check(table, where, _CONSUME)
-    if "x-stream-offset" in table:
-        text = f"invalid arg 'x-stream-offset' for {where} of queue type rabbit_classic_queue"
-        raise precondition_failed(text)
+    checks = _CONSUME | _CONSUME_ONLY[kind]
+    _check(table, where, checks)
+    for name in _CONSUME_OF_ANY:
+        if name in table and name not in checks:
+            text = f"invalid arg '{name}' for {where} of queue type rabbit_{kind}_queue"
+            raise precondition_failed(text)
 
 
 def _check(table: Table, where: str, checks: Mapping[str, Check]) -> None:

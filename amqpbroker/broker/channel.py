@@ -192,13 +192,13 @@ class Channel:
             queue.dead_letter(REJECTED, messages)
         self.ack(deliveries)
 
-    def requeue(self, deliveries: Sequence[Delivery]) -> None:
-        """Put messages back in their places."""
+    def requeue(self, deliveries: Sequence[Delivery], *, is_lost: bool = False) -> None:
+        """Put messages back in their places; ``is_lost``: nobody has returned them."""
         queues: dict[Queue, list[Delivery]] = {}
         for delivery in deliveries:
             queues.setdefault(delivery.queue, []).append(delivery)
         for queue, returned in queues.items():
-            queue.requeue(returned)
+            queue.requeue(returned, is_lost=is_lost)
         self._free(deliveries)
         for queue in queues:
             queue.pump()
@@ -274,7 +274,7 @@ class Channel:
             self.deadlines.stop()
         deliveries = list(self.unsettled.values())
         self.unsettled.clear()
-        self.requeue(deliveries)
+        self.requeue(deliveries, is_lost=True)
         for queue in self._left:
             queue.pump()
             if queue.is_abandoned and not queue.is_deleted:

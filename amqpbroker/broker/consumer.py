@@ -74,7 +74,7 @@ class Consumer:
         room = UNLIMITED
         if self.prefetch_count:
             room = self.prefetch_count - self.unsettled_count
-        if channel.prefetch_count_global:
+        if channel.prefetch_count_global and self.queue.type != "quorum":
             room = min(room, channel.prefetch_count_global - channel.unsettled_count)
         return room
 

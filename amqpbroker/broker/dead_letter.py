@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("amqpbroker.dead_letter")
 
+DELIVERY_LIMIT: Final = "delivery_limit"
 EXPIRED: Final = "expired"
 MAXLEN: Final = "maxlen"
 REJECTED: Final = "rejected"

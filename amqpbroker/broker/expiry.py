@@ -39,6 +39,10 @@ class ExpiringMessage(Message):
         self.deadline = deadline
         """Seconds of the timers' clock."""
 
+    def republished(self, publication: Publication) -> Message:
+        """Return a copy with another publication and the same deadline."""
+        return ExpiringMessage(super().republished(publication), self.deadline)
+
 
 def time_to_live_ms(publication: Publication, ttl_ms: int | None) -> int | None:
     """Return the smaller of a queue's and a message's time to live, None if there is none."""

@@ -23,13 +23,14 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 import anyio
 
+from amqpbroker.broker.delivery_count import delivery_count
 from amqpbroker.broker.message import Message
 from amqpbroker.broker.runs import Run, rewritten_runs
 from amqpbroker.broker.segments import Segment, Segments
 from amqpbroker.storage.catalog import CatalogError, ChangeRefused
 from amqpbroker.storage.log import AppendRejected, LogError, LogUnavailable
 from amqpbroker.storage.memory import wall_clock_ms
-from amqpbroker.storage.shard_record import encode_enqueue, encode_settle
+from amqpbroker.storage.shard_record import encode_enqueue, encode_return, encode_settle
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -84,7 +85,17 @@ def _no_messages(_queue_ids: Iterable[int]) -> Iterable[tuple[int, Message]]:
 class _Batch:
     """What one commit writes, and what is true when it has."""
 
-    __slots__ = ("definitions", "left", "number", "runs", "settles", "size", "waiting")
+    __slots__ = (
+        "definitions",
+        "left",
+        "number",
+        "returned_to",
+        "returns",
+        "runs",
+        "settles",
+        "size",
+        "waiting",
+    )
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -95,17 +106,23 @@ class _Batch:
         """Queue id → sequences, of which a record is written."""
         self.left: dict[int, dict[Run | Segment, int]] = {}
         """Queue id → where messages are alive no more → how many."""
+        self.returns: dict[int, dict[int, int]] = {}
+        """Queue id → sequence → how often it has been delivered in vain."""
+        self.returned_to: set[Run | Segment] = set()
+        """Where the messages in ``returns`` lie."""
         self.waiting: dict[Confirms, None] = {}
         self.definitions: dict[Keeper, Ticket] = {}
         """What the catalog must have stored before."""
 
     def __bool__(self) -> bool:
-        return bool(self.runs or self.settles or self.left or self.waiting)
+        return bool(self.runs or self.settles or self.left or self.returns or self.waiting)
 
     def add(self, run: Run) -> None:
         """Have a run written."""
         run.staged_in = self.number
         self.runs.append(run)
+        for queue_id, sequence, count in run.delivery_counts:
+            self.returns.setdefault(queue_id, {})[sequence] = count
 
     def leave(self, queue_id: int, messages: Iterable[Message]) -> list[int]:
         """Count messages as gone; return the sequences that the log knows, or will know.
@@ -138,6 +155,11 @@ class _Batch:
             if any(run.alive.values())
             for record in run.records()
         ]
+        for queue_id, counts in self.returns.items():
+            by_count: dict[int, list[int]] = {}
+            for sequence, count in counts.items():
+                by_count.setdefault(count, []).append(sequence)
+            records += [encode_return(queue_id, *item) for item in by_count.items()]
         records += [encode_settle(queue_id, gone) for queue_id, gone in self.settles.items()]
         return records
 
@@ -218,6 +240,16 @@ class Journal:
         if sequences:
             batch.settles.setdefault(queue_id, []).extend(sequences)
             self._work.set()
+
+    def count(self, queue: Keeper, messages: Iterable[Message]) -> None:
+        """Stage how often messages of a quorum queue have come back (FEATURES A9.15)."""
+        batch = self._open
+        counts = batch.returns.setdefault(queue.id, {})
+        for message in messages:
+            assert message.run is not None
+            counts[message.sequence] = delivery_count(message)
+            batch.returned_to.add(message.run.segment or message.run)
+        self._work.set()
 
     def abandon(self, queue: Keeper, messages: Iterable[Message]) -> None:
         """Forget the messages of a queue that is deleted: its id says that they are gone."""
@@ -375,6 +407,7 @@ class Journal:
                 self._may_have_dead = True
         for queue_id in batch.settles:
             segment.references.update(map(_segment_of, batch.left[queue_id]))
+        segment.references.update(map(_segment_of, batch.returned_to))
         segment.references.discard(segment)
 
     def _account_left(self, batch: _Batch) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from amqpbroker.broker.dead_letter import MAXLEN
-from amqpbroker.broker.settings import DROP_HEAD, REJECT_PUBLISH_DLX
+from amqpbroker.broker.settings import REJECT_PUBLISH, REJECT_PUBLISH_DLX
 
 if TYPE_CHECKING:
     from amqpbroker.broker.indexed_ready import IndexedReady
@@ -22,34 +22,42 @@ UNLIMITED: Final = 1 << 62
 class Limits:
     """The limits of one queue, and what to do about them."""
 
-    __slots__ = ("_max_length", "_max_size", "is_refusing", "refusal_reason")
+    __slots__ = ("_is_late", "_max_length", "_max_size", "is_refusing", "refusal_reason")
 
-    def __init__(self, settings: QueueSettings) -> None:
+    def __init__(self, settings: QueueSettings, *, is_late: bool = False) -> None:
+        self._is_late = is_late
         self._max_length = UNLIMITED if settings.max_length is None else settings.max_length
         self._max_size = UNLIMITED if settings.max_size is None else settings.max_size
-        self.is_refusing = settings.overflow != DROP_HEAD
+        refusing = (REJECT_PUBLISH,) if is_late else (REJECT_PUBLISH, REJECT_PUBLISH_DLX)
+        self.is_refusing = settings.overflow in refusing
         """Whether new messages are refused; if not, the head makes room for them."""
         self.refusal_reason = MAXLEN if settings.overflow == REJECT_PUBLISH_DLX else None
         """What a refused message dies of; None if it is only refused."""
 
     @classmethod
-    def of(cls, settings: QueueSettings) -> Limits | None:
-        """Return the limits in ``settings``, None if there are none."""
+    def of(cls, settings: QueueSettings, *, is_late: bool = False) -> Limits | None:
+        """Return the limits in ``settings``, None if there are none.
+
+        ``is_late``: messages are refused only from the one after the first that is too much, and
+        never become dead letters: reject-publish-dlx is not for quorum queues.
+        """
         if settings.max_length is None and settings.max_size is None:
             return None
-        return cls(settings)
+        return cls(settings, is_late=is_late)
 
     def has_room(self, ready: IndexedReady, body_size: int) -> bool:
         """Return whether one more message fits."""
+        if self._is_late:
+            return len(ready) <= self._max_length and ready.size <= self._max_size
         return len(ready) < self._max_length and ready.size + body_size <= self._max_size
 
     def excess(self, ready: IndexedReady, body_size: int) -> int:
-        """Return how many messages with bodies of one size must go."""
+        """Return how many of the messages just taken, with bodies of one size, are refused."""
         too_many = max(0, len(ready) - self._max_length)
         too_large = ready.size - self._max_size
-        if too_large <= 0 or not body_size:
-            return too_many
-        return max(too_many, -(-too_large // body_size))
+        if too_large > 0 and body_size:
+            too_many = max(too_many, -(-too_large // body_size))
+        return max(0, too_many - 1) if self._is_late else too_many
 
     def drop_head(self, ready: IndexedReady) -> list[Message]:
         """Take messages from the head until the rest is within the limits; return them."""

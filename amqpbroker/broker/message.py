@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from amqpbroker.broker.delivery_count import original_of
 from amqpbroker.wire.content import Publication, keys_in
 from amqpbroker.wire.properties import encode_properties
 from amqpbroker.wire.table import Field
@@ -31,6 +32,10 @@ class Message:
         self.body = body
         self.run = run
         self.sequence = sequence
+
+    def republished(self, publication: Publication) -> Message:
+        """Return a copy of the same message that has another publication."""
+        return Message(publication, self.body, self.run, self.sequence)
 
     # What an exchange may know of a message (routing.message.Routable).
 
@@ -98,7 +103,8 @@ def without_bcc(publication: Publication) -> Publication:
 
 
 def stored_properties(publication: Publication) -> bytes:
-    """Return the properties as they are stored: with the BCC header."""
+    """Return the properties as they are stored: with the BCC header, without a delivery count."""
+    publication = original_of(publication)
     if not isinstance(publication, BlindPublication):
         return publication.raw_properties
     keys = [key.encode("utf-8", "surrogateescape") for key in publication.hidden_keys]

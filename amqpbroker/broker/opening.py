@@ -28,7 +28,7 @@ from amqpbroker.broker.deduplicating import WINDOW_PREFIX
 from amqpbroker.broker.delayed import NAME as DELAYED
 from amqpbroker.broker.journal import Journal, Keeper
 from amqpbroker.broker.metadata import VHostMetadata
-from amqpbroker.broker.queue import Queue
+from amqpbroker.broker.queue_types import create_queue
 from amqpbroker.broker.recovery import recover
 from amqpbroker.broker.store import Store, binding_of, load_policies, load_users, unpack
 from amqpbroker.broker.timers import SYSTEM_CLOCK, Clock
@@ -271,7 +271,7 @@ def _restore(broker: Broker, snapshot: Snapshot) -> dict[int, Keeper]:
         if item.name.startswith(WINDOW_PREFIX):
             windows.append(item)
             continue
-        queue = Queue(
+        queue = create_queue(
             item.name,
             is_durable=True,
             is_auto_delete=item.is_auto_delete,

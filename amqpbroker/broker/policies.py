@@ -39,17 +39,34 @@ STEP_COST: Final = 2000
 CHANGE_COST: Final = 20
 """Queues that can be looked at in the time that changing one takes."""
 _ANYTHING: Final = "(?:)"
-_NOT_OF_CLASSIC: Final = frozenset(
-    {
-        "dead-letter-strategy",
-        "delivery-limit",
-        "initial-cluster-size",
-        "max-age",
-        "queue-leader-locator",
-        "stream-max-segment-size-bytes",
-    }
-)
-"""A policy with one of these does not apply to classic queues at all, as on RabbitMQ."""
+_UNSUPPORTED: Final = {
+    "classic": frozenset(
+        {
+            "dead-letter-strategy",
+            "delivery-limit",
+            "initial-cluster-size",
+            "max-age",
+            "queue-leader-locator",
+            "stream-max-segment-size-bytes",
+        }
+    ),
+    "quorum": frozenset(
+        {
+            "ha-mode",
+            "ha-params",
+            "ha-promote-on-failure",
+            "ha-promote-on-shutdown",
+            "ha-sync-mode",
+            "initial-cluster-size",
+            "max-age",
+            "queue-master-locator",
+            "queue-mode",
+            "stream-max-segment-size-bytes",
+        }
+    ),
+}
+"""Queue type → settings: a policy with one of these does not apply to such queues at all, as on
+RabbitMQ."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +87,7 @@ class Policy:
         """Return whether the policy may be in force for a queue."""
         if self.apply_to not in ("all", "queues", QUEUE_TYPES[queue.type]):
             return False
-        if queue.type == "classic" and not _NOT_OF_CLASSIC.isdisjoint(self.definition):
+        if not _UNSUPPORTED[queue.type].isdisjoint(self.definition):
             return False
         return self.matches(queue.name)
 

@@ -5,13 +5,13 @@ with room never becomes ready. Whatever may free a consumer or add a message end
 
 What a queue can do beyond that is done by objects that an ordinary queue does not have: ``limits``,
 ``expiry`` and ``lease``, each with a module of its name, and an ``IndexedReady`` in place of
-``ReadyMessages``.
+``ReadyMessages``. This is the classic queue; other types are in ``queue_types``.
 """
 
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from amqpbroker.broker.arguments import queue_type
 from amqpbroker.broker.consumer import Consumers
@@ -66,6 +66,11 @@ class Queue:
         "vhost",
         "window",
     )
+
+    keeps_transient: ClassVar[bool] = False
+    """Whether the log keeps all its messages, not only persistent ones."""
+    is_refusing_late: ClassVar[bool] = False
+    """Whether what refuses messages at a limit takes one too many."""
 
     def __init__(
         self,
@@ -125,7 +130,7 @@ class Queue:
         vhost = self.vhost
         assert vhost is not None
         self.settings = settings
-        self.limits = Limits.of(settings)
+        self.limits = Limits.of(settings, is_late=self.is_refusing_late)
         if self.limits is not None or settings.max_priority:
             self.ready = IndexedReady.of(self.ready, settings.max_priority)
         if settings.message_ttl_ms is not None or self.expiry is not None:
@@ -292,8 +297,8 @@ class Queue:
         self._lend(consumer, position, first_tag, messages[:count])
         return count
 
-    def requeue(self, deliveries: Iterable[Delivery]) -> None:
-        """Put messages back in their places (FEATURES A6.9)."""
+    def requeue(self, deliveries: Iterable[Delivery], *, is_lost: bool = False) -> None:
+        """Put messages back in their places (FEATURES A6.9); ``is_lost``: with their channel."""
         for delivery in deliveries:
             self.unsettled_count -= 1
             if self.is_deleted:

@@ -55,6 +55,11 @@ class ReadyMessages:
             yield message
         yield from self._messages
 
+    @property
+    def next_position(self) -> int:
+        """The position of the next new message."""
+        return self._head + len(self._messages)
+
     def extend(self, messages: Sequence[Message]) -> None:
         """Add messages at the tail."""
         if self._messages is _NONE:

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from amqpbroker.broker.delivery_count import counted
 from amqpbroker.broker.message import Message, without_bcc
 from amqpbroker.broker.runs import Run
 from amqpbroker.broker.segments import Segment
 from amqpbroker.storage.log import Corrupt
-from amqpbroker.storage.shard_record import BadRecord, EnqueueRecord, decode
+from amqpbroker.storage.shard_record import BadRecord, EnqueueRecord, ReturnRecord, decode
 from amqpbroker.wire.content import Publication
 from amqpbroker.wire.properties import decode_properties
 
@@ -59,6 +60,9 @@ class Replay:
                 raise Corrupt("shard log", None, f"batch {batch.offset}: {error}") from None
             if isinstance(record, EnqueueRecord):
                 self._enqueue(record, batch.offset, segment)
+            elif isinstance(record, ReturnRecord):
+                for first, count in record.ranges:
+                    self._return(record.queue_id, first, count, record.delivery_count, segment)
             else:
                 for first, count in record.ranges:
                     self._settle(record.queue_id, first, count, segment)
@@ -94,6 +98,19 @@ class Replay:
             message = messages.pop(sequence, None)
             if message is not None:
                 self._leave(message, queue_id, segment)
+
+    def _return(
+        self, queue_id: int, first: int, count: int, delivery_count: int, segment: Segment
+    ) -> None:
+        messages = self._messages.get(queue_id, {})
+        for sequence in range(first, first + count):
+            message = messages.get(sequence)
+            if message is not None:
+                assert message.run is not None
+                assert message.run.segment is not None
+                messages[sequence] = counted(message, delivery_count)
+                if message.run.segment is not segment:
+                    segment.references.add(message.run.segment)
 
     def _leave(self, message: Message, queue_id: int, segment: Segment) -> None:
         """A message is settled in ``segment``, or was written there once more by compaction."""

@@ -42,11 +42,12 @@ class Route:
     ) -> None:
         self.publication = publication
         self.queues = queues
-        self.durable_queues = (
-            [queue for queue in queues if queue.journal is not None]
-            if publication.is_persistent
-            else []
-        )
+        is_persistent = publication.is_persistent
+        self.durable_queues = [
+            queue
+            for queue in queues
+            if queue.journal is not None and (is_persistent or queue.keeps_transient)
+        ]
         """Those that keep messages of this publication on disk."""
         self.reply_consumer = reply_consumer
         if "expiration" in publication.properties:
@@ -89,7 +90,8 @@ class Route:
         refused = 0
         for queue in self.queues:
             if not queue.is_deleted:
-                refused = max(refused, queue.publish(self.publication, bodies, messages))
+                kept = messages if queue in self.durable_queues else None
+                refused = max(refused, queue.publish(self.publication, bodies, kept))
         return journal.ticket if durable else 0, refused
 
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 DROP_HEAD: Final = "drop-head"
 REJECT_PUBLISH: Final = "reject-publish"
 REJECT_PUBLISH_DLX: Final = "reject-publish-dlx"
+AT_MOST_ONCE: Final = "at-most-once"
+AT_LEAST_ONCE: Final = "at-least-once"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,9 @@ class QueueSettings:
     """After which an unsettled delivery comes back (FEATURES N4)."""
     consumer_timeout_ms: int | None = None
     """After which an unsettled delivery costs its channel (A9.17)."""
+    dead_letter_strategy: str = AT_MOST_ONCE
+    delivery_limit: int | None = None
+    """How often a message may come back to a quorum queue."""
 
     @classmethod
     def of(cls, arguments: Table, definition: Mapping[str, Any] | None = None) -> QueueSettings:
@@ -49,6 +54,8 @@ class QueueSettings:
             for name, field in arguments.items()
             if name in _FIELDS
         }
+        if values.get("delivery_limit", 0) < 0:
+            del values["delivery_limit"]  # no limit, as on RabbitMQ 4
         if definition:
             for key, value in definition.items():
                 if key in _NUMBERS:
@@ -74,6 +81,8 @@ _FIELDS: Final = {
     "x-dead-letter-routing-key": "dead_letter_routing_key",
     "x-ack-deadline": "ack_deadline_ms",
     "x-consumer-timeout": "consumer_timeout_ms",
+    "x-dead-letter-strategy": "dead_letter_strategy",
+    "x-delivery-limit": "delivery_limit",
 }
 _NUMBERS: Final = {
     "message-ttl": "message_ttl_ms",
@@ -82,12 +91,14 @@ _NUMBERS: Final = {
     "max-length-bytes": "max_size",
     "ack-deadline": "ack_deadline_ms",
     "consumer-timeout": "consumer_timeout_ms",
+    "delivery-limit": "delivery_limit",
 }
 """Keys of policies: the lower number is in force."""
 _TEXTS: Final = {
     "overflow": "overflow",
     "dead-letter-exchange": "dead_letter_exchange",
     "dead-letter-routing-key": "dead_letter_routing_key",
+    "dead-letter-strategy": "dead_letter_strategy",
 }
 """Keys of policies: an argument is in force instead."""
 _MAXIMA: Final = dict.fromkeys(

@@ -245,7 +245,7 @@ def _as_json(batch: Batch) -> dict[str, Any]:
 
 def _decode(data: bytes) -> dict[str, Any]:
     """Return a record of the shard log in simple types."""
-    from amqpbroker.storage.shard_record import BadRecord, EnqueueRecord, decode
+    from amqpbroker.storage.shard_record import BadRecord, EnqueueRecord, ReturnRecord, decode
 
     try:
         record = decode(data)
@@ -253,6 +253,13 @@ def _decode(data: bytes) -> dict[str, Any]:
         return {"type": "unknown", "data": _base64(data)}
     if not isinstance(record, EnqueueRecord):
         ranges = [[first, first + count - 1] for first, count in record.ranges]
+        if isinstance(record, ReturnRecord):
+            return {
+                "type": "return",
+                "queue": record.queue_id,
+                "delivery_count": record.delivery_count,
+                "ranges": ranges,
+            }
         return {"type": "settle", "queue": record.queue_id, "ranges": ranges}
     last = record.first + record.message_count
     return {

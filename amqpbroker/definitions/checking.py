@@ -8,15 +8,21 @@ counted. Between pieces of the work others get their turn.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 from anyio.lowlevel import checkpoint
 
-from amqpbroker.broker.arguments import DEFAULT_QUEUE_TYPE, check_declare, queue_type
+from amqpbroker.broker.arguments import (
+    DEFAULT_QUEUE_TYPE,
+    check_declare,
+    check_replicated,
+    queue_type,
+)
 from amqpbroker.broker.metadata import VHostMetadata
 from amqpbroker.broker.names import RESERVED_PREFIX, described
 from amqpbroker.broker.policies import OPERATOR_POLICY
 from amqpbroker.broker.policy_checks import InvalidPolicy, check_policy, unknown_settings
+from amqpbroker.broker.queue_types import QUEUE_CLASSES
 from amqpbroker.broker.quotas import MAX_QUEUES, VHOST_LIMITS
 from amqpbroker.broker.vhost import VHost
 from amqpbroker.definitions import models
@@ -28,6 +34,7 @@ from amqpbroker.definitions.values import loose, to_table
 from amqpbroker.errors import AmqpError
 from amqpbroker.routing.binding import Binding, Destination, freeze_arguments, thaw_arguments
 from amqpbroker.routing.registry import TYPE_NAMES, create_exchange
+from amqpbroker.wire.table import Field
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -35,6 +42,7 @@ if TYPE_CHECKING:
     from amqpbroker.broker.broker import Broker
     from amqpbroker.broker.policies import Policy
     from amqpbroker.routing.exchange import Exchange
+    from amqpbroker.wire.table import Table
 
 TURN_COUNT: Final = 250
 """Objects handled before others get their turn: some 5 ms."""
@@ -140,10 +148,9 @@ class _Checks:
         if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
             raise mismatch(f"{path}.tags", "a list of texts", tags)
         kind = said.get("default_queue_type")
-        if kind not in (None, "undefined", DEFAULT_QUEUE_TYPE):
+        if kind not in (None, "undefined", *QUEUE_CLASSES):
             self._plan.left_out["default queue types of vhosts"] += 1
-        default: Literal["classic"] | None = "classic" if kind == DEFAULT_QUEUE_TYPE else None
-        metadata = VHostMetadata(description, tuple(tags), default)
+        metadata = VHostMetadata(description, tuple(tags), kind if kind in QUEUE_CLASSES else None)
         if metadata != vhost.metadata:
             self._plan.metadata[vhost.name] = metadata
 
@@ -222,14 +229,17 @@ class _Checks:
 
     def _take_queue(self, item: models.Queue, path: str) -> None:
         vhost = self._vhost(item, path)
-        arguments = to_table(item.arguments, f"{path}.arguments")
-        if item.type not in (None, DEFAULT_QUEUE_TYPE):
-            raise DefinitionsError(f"{path}.type", _unsupported(item.type))
-        if queue_type(arguments) != DEFAULT_QUEUE_TYPE:
-            text = _unsupported(queue_type(arguments))
-            raise DefinitionsError(f"{path}.arguments.x-queue-type", text)
+        arguments = _typed_arguments(item, path)
+        where = described("queue", item.name, vhost.name)
         try:
-            check_declare(arguments, described("queue", item.name, vhost.name))
+            check_declare(arguments, where)
+            if queue_type(arguments) != DEFAULT_QUEUE_TYPE:
+                check_replicated(
+                    where,
+                    is_auto_delete=item.auto_delete,
+                    is_exclusive=False,
+                    is_durable=item.durable,
+                )
         except AmqpError as error:
             raise _bad_argument(error, item, path) from None
         key = vhost.name, item.name
@@ -342,8 +352,18 @@ def _is_there(vhost: VHost, binding: Binding) -> bool:
     )
 
 
-def _unsupported(kind: str | None) -> str:
-    return f"expected '{DEFAULT_QUEUE_TYPE}', found: queue type '{kind}' is not supported yet"
+def _typed_arguments(item: models.Queue, path: str) -> Table:
+    """Return the arguments of a queue, its type among them unless it is classic."""
+    arguments = to_table(item.arguments, f"{path}.arguments")
+    if item.type not in (None, DEFAULT_QUEUE_TYPE):
+        arguments.setdefault("x-queue-type", Field("S", item.type.encode()))
+    kind = queue_type(arguments)
+    if item.type not in (None, kind):
+        raise mismatch(f"{path}.type", f"'{kind}' as in its arguments", item.type)
+    if kind not in QUEUE_CLASSES:
+        where = "arguments.x-queue-type" if item.type is None else "type"
+        raise mismatch(f"{path}.{where}", f"one of {', '.join(QUEUE_CLASSES)}", kind)
+    return arguments
 
 
 def _bad_argument(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from anyio import to_thread
 from anyio.lowlevel import checkpoint
 
-from amqpbroker.broker.queue import Queue
+from amqpbroker.broker.queue_types import create_queue
 from amqpbroker.definitions.checking import TURN_COUNT, check
 from amqpbroker.definitions.exceptions import DefinitionsError
 from amqpbroker.definitions.merging import merge
@@ -186,7 +186,7 @@ def _topology_changes(broker: Broker, plan: Plan) -> Iterator[None]:
     for name, new in plan.queues:
         vhost = broker.vhosts.get(name)
         if vhost is not None and new.name not in vhost.queues:
-            queue = Queue(
+            queue = create_queue(
                 new.name,
                 is_durable=new.is_durable,
                 is_auto_delete=new.is_auto_delete,

@@ -58,6 +58,8 @@ def describe(call: Api, vhost: VHost, queue: Queue) -> dict[str, Any]:
     }
     if queue.consumers.is_single_active and active is not None:
         row["single_active_consumer_tag"] = active.tag
+    if queue.type == "quorum":
+        row |= {"leader": call.node, "members": [call.node], "online": [call.node]}
     if queue.owner is not None:
         row["owner_pid_details"] = {"name": queue.owner.name, **addresses(queue.owner.name)}
     return row

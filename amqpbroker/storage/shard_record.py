@@ -16,7 +16,12 @@ share everything but their bodies, which are of one size::
               │ 2    │ queue id │ ranges │ (first u64, count u32) * …  │
               │ u8   │ u32      │ u32    │                             │
               └──────┴──────────┴────────┴─────────────────────────────┘
+    return    ┌──────┬──────────┬────────┬────────┬─────────────────────────────┐
+              │ 3    │ queue id │ count  │ ranges │ (first u64, count u32) * …  │
+              │ u8   │ u32      │ u32    │ u32    │                             │
+              └──────┴──────────┴────────┴────────┴─────────────────────────────┘
 
+A return says how often messages of a quorum queue have been delivered in vain: the last one counts.
 Exchange and key are short strings, the time is milliseconds since 1970 when the messages came: a
 time to live counts from there. Flag 1: the message is transient and was only spilled to save
 memory; recovery ignores it. All integers are big-endian.
@@ -32,9 +37,11 @@ if TYPE_CHECKING:
 
 ENQUEUE: Final = 1
 SETTLE: Final = 2
+RETURN: Final = 3
 TRANSIENT: Final = 1
 _ENQUEUE: Final = struct.Struct(">BBQIIIIQ")
 _SETTLE: Final = struct.Struct(">BII")
+_RETURN: Final = struct.Struct(">BIII")
 _RANGE: Final = struct.Struct(">QI")
 
 
@@ -70,7 +77,16 @@ class SettleRecord(NamedTuple):
     """(first sequence, count)."""
 
 
-ShardRecord: TypeAlias = EnqueueRecord | SettleRecord
+class ReturnRecord(NamedTuple):
+    """Messages that came back to a queue, all for the same number of times."""
+
+    queue_id: int
+    delivery_count: int
+    ranges: Sequence[tuple[int, int]]
+    """(first sequence, count)."""
+
+
+ShardRecord: TypeAlias = EnqueueRecord | SettleRecord | ReturnRecord
 
 
 def encode_enqueue(record: EnqueueRecord) -> bytes:
@@ -101,8 +117,17 @@ def encode_enqueue(record: EnqueueRecord) -> bytes:
 def encode_settle(queue_id: int, sequences: Iterable[int]) -> bytes:
     """Return the bytes of a settle; sequences in any order, each once."""
     ranges = ranges_of(sorted(sequences))
-    packed = b"".join(_RANGE.pack(first, count) for first, count in ranges)
-    return _SETTLE.pack(SETTLE, queue_id, len(ranges)) + packed
+    return _SETTLE.pack(SETTLE, queue_id, len(ranges)) + _packed(ranges)
+
+
+def encode_return(queue_id: int, delivery_count: int, sequences: Iterable[int]) -> bytes:
+    """Return the bytes of a return; sequences in any order, each once."""
+    ranges = ranges_of(sorted(sequences))
+    return _RETURN.pack(RETURN, queue_id, delivery_count, len(ranges)) + _packed(ranges)
+
+
+def _packed(ranges: Iterable[tuple[int, int]]) -> bytes:
+    return b"".join(_RANGE.pack(first, count) for first, count in ranges)
 
 
 def ranges_of(sequences: Sequence[int]) -> list[tuple[int, int]]:
@@ -126,6 +151,8 @@ def decode(data: bytes) -> ShardRecord:
             return _decode_enqueue(data)
         if data[0] == SETTLE:
             return _decode_settle(data)
+        if data[0] == RETURN:
+            return _decode_return(data)
     except (struct.error, IndexError):
         pass
     raise BadRecord(f"not a shard record: {data[:16].hex()}")
@@ -163,3 +190,10 @@ def _decode_settle(data: bytes) -> SettleRecord:
     if len(data) != _SETTLE.size + count * _RANGE.size:
         raise IndexError
     return SettleRecord(queue_id, list(_RANGE.iter_unpack(data[_SETTLE.size :])))
+
+
+def _decode_return(data: bytes) -> ReturnRecord:
+    _, queue_id, delivery_count, count = _RETURN.unpack_from(data)
+    if len(data) != _RETURN.size + count * _RANGE.size:
+        raise IndexError
+    return ReturnRecord(queue_id, delivery_count, list(_RANGE.iter_unpack(data[_RETURN.size :])))

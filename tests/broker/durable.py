@@ -21,7 +21,7 @@ from amqpbroker.storage.catalog.group import Change, Group, Ticket
 from amqpbroker.storage.executor import InlineExecutor
 from amqpbroker.storage.memory import MemoryLog
 from amqpbroker.storage.segment_log import SegmentLog
-from amqpbroker.storage.shard_record import EnqueueRecord, SettleRecord, decode
+from amqpbroker.storage.shard_record import EnqueueRecord, ShardRecord, decode
 from tests.amqp_bytes import command_frame, properties
 from tests.broker.client import MemoryClient
 from tests.broker.client import connect as connect_client
@@ -162,7 +162,7 @@ class DurableBroker:
         first = (await self.log.extent()).first
         return [batch async for batch in self.log.read(first) if batch.owner is None]
 
-    async def records(self) -> list[EnqueueRecord | SettleRecord]:
+    async def records(self) -> list[ShardRecord]:
         """Return all records that are in the log."""
         return [decode(record) for batch in await self.batches() for record in batch.records]
 
@@ -193,7 +193,7 @@ def lent(client: MemoryClient, queue: str) -> Message:
     return message
 
 
-def sequences(record: EnqueueRecord | SettleRecord) -> list[int]:
+def sequences(record: ShardRecord) -> list[int]:
     """Return the numbers of the messages that a record is about."""
     if isinstance(record, EnqueueRecord):
         return list(range(record.first, record.first + record.message_count))

@@ -191,6 +191,15 @@ def test_arguments_of_consumers() -> None:
     assert wrong(check_consume, {"x-stream-offset": Field("S", b"first")}, start) == ""
 
 
+def test_consumers_of_quorum_queues_have_a_priority_only() -> None:
+    check_consume({"x-priority": Field("I", 1)}, WHERE, "quorum")
+    for name in ("x-cancel-on-ha-failover", "x-stream-offset"):
+        with pytest.raises(SoftError) as refused:
+            check_consume({name: Field("t", True)}, WHERE, "quorum")
+        text = f"invalid arg '{name}' for {WHERE} of queue type rabbit_quorum_queue"
+        assert refused.value.explanation == text
+
+
 @pytest.mark.parametrize(
     ("value", "error"),
     [

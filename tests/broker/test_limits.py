@@ -67,3 +67,21 @@ def test_the_excess_is_the_least_that_must_go(
     assert excess == min(
         n for n in range(count + 1) if fits([*old, *[size] * (count - n)], settings)
     )
+
+
+@given(SIZES, st.integers(0, 3), st.integers(1, 6), LIMIT, LIMIT)
+def test_late_limits_refuse_from_the_one_after_the_first_that_is_too_much(
+    sizes: list[int], size: int, count: int, length: int | None, max_size: int | None
+) -> None:
+    settings = QueueSettings(max_length=length, max_size=max_size, overflow="reject-publish")
+    limits = Limits.of(settings, is_late=True)
+    if limits is None:
+        return
+    taken = list(sizes)
+    for _ in range(count):  # one by one, as a publisher that waits sees it
+        if fits(taken, settings):
+            taken.append(size)
+    refused = count - (len(taken) - len(sizes))
+    assert limits.has_room(filled(sizes), size) == fits(sizes, settings)
+    if fits(sizes, settings):
+        assert limits.excess(filled([*sizes, *[size] * count]), size) == refused

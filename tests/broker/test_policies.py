@@ -120,6 +120,17 @@ def test_a_policy_for_other_queue_types_leaves_room_for_another(
     assert policies.of_queue(client.queue("q")).definition == {"max-length": 2}
 
 
+@pytest.mark.parametrize("key", ["queue-mode", "max-age", "queue-master-locator", "ha-mode"])
+def test_what_is_not_for_quorum_queues_is_not_for_them_at_all(
+    policies: Policies, client: MemoryClient, key: str
+) -> None:
+    client.declare("q", {"x-queue-type": ("S", b"quorum")}, durable=True)
+    policies.put(Policy("high", "", {key: 1, "max-length": 1}, 1))
+    assert policies.of_queue(client.queue("q")) is NOTHING_IN_FORCE
+    policies.put(Policy("low", "", {"delivery-limit": 2}, apply_to="quorum_queues"))
+    assert client.queue("q").settings == QueueSettings(delivery_limit=2)
+
+
 def test_one_policy_and_one_operator_policy_are_merged(
     policies: Policies, client: MemoryClient
 ) -> None:

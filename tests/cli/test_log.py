@@ -17,7 +17,12 @@ from amqpbroker.storage.disk import DirectoryDisk
 from amqpbroker.storage.encryption import Keyring
 from amqpbroker.storage.options import LogOptions
 from amqpbroker.storage.segment_log import create_store, open_store
-from amqpbroker.storage.shard_record import EnqueueRecord, encode_enqueue, encode_settle
+from amqpbroker.storage.shard_record import (
+    EnqueueRecord,
+    encode_enqueue,
+    encode_return,
+    encode_settle,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -248,3 +253,14 @@ def test_a_key_file_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     result = run("new-key", tmp_path / "none" / "keys")
     assert result.exit_code == 1
     assert result.stderr.startswith("amqpbroker: error: cannot write ")
+
+
+def test_a_return_is_shown(tmp_path: Path) -> None:
+    disk = DirectoryDisk(tmp_path / "shard-0")
+    disk.create_directory()
+    store = create_store(disk, LogOptions(segment_size=400), UUID(int=7))
+    store.append(store.fence(-1, 1, "pid 7"), [encode_return(4, 3, [1, 2, 5])])
+    store.close()
+    lines = run("dump", "--data-dir", tmp_path, "--format", "json").stdout.splitlines()
+    expected = {"type": "return", "queue": 4, "delivery_count": 3, "ranges": [[1, 2], [5, 5]]}
+    assert json.loads(lines[-1])["records"] == [expected]

@@ -12,7 +12,7 @@ from amqpbroker.broker.metadata import VHostMetadata
 from amqpbroker.definitions.exceptions import DefinitionsError
 from tests.definitions.document import imported, new_broker, sample
 
-QUORUM = "expected 'classic', found: queue type 'quorum' is not supported yet"
+STREAM = 'expected one of classic, quorum, found "stream"'
 
 
 def changed(key: str, **values: Any) -> dict[str, Any]:
@@ -37,10 +37,18 @@ def changed(key: str, **values: Any) -> dict[str, Any]:
             changed("queues", arguments={"x-dead-letter-routing-key": "k"}),
             "queues[0].arguments.x-dead-letter-routing-key: expected a valid argument",
         ),
-        (changed("queues", type="quorum"), f"queues[0].type: {QUORUM}"),
+        (changed("queues", type="stream"), f"queues[0].type: {STREAM}"),
         (
-            changed("queues", arguments={"x-queue-type": "quorum"}),
-            f"queues[0].arguments.x-queue-type: {QUORUM}",
+            changed("queues", arguments={"x-queue-type": "stream"}),
+            f"queues[0].arguments.x-queue-type: {STREAM}",
+        ),
+        (
+            changed("queues", type="quorum", arguments={"x-queue-type": "classic"}),
+            "queues[0].type: expected 'classic' as in its arguments, found \"quorum\"",
+        ),
+        (
+            changed("queues", type="quorum", durable=False),
+            "queues[0]: invalid property 'non-durable' for queue",
         ),
         (changed("exchanges", type="x-jms"), "exchanges[0].type: expected an exchange type (dir"),
         (
@@ -96,7 +104,7 @@ async def test_what_is_left_out_is_counted() -> None:
         {"name": "internal_cluster_id", "value": "x"},
         {"name": "cluster_name", "value": "x"},
     ]
-    document["vhosts"][0]["metadata"] = {"description": "d", "default_queue_type": "quorum"}
+    document["vhosts"][0]["metadata"] = {"description": "d", "default_queue_type": "stream"}
     generated = {**document["queues"][0], "name": "amq.gen-1"}
     document["queues"].append(generated)
     document["bindings"].append({**document["bindings"][0], "destination": "amq.gen-1"})

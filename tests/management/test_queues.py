@@ -146,3 +146,15 @@ def test_deleting_a_queue_tells_its_consumer(api: HttpApi, queue: str, client: R
     frame = client.read_frame()
     assert frame.ids == (60, 30)
     assert tag.encode() in frame.payload
+
+
+def test_a_quorum_queue_has_its_members(api: HttpApi, name: str) -> None:
+    body = {"durable": True, "arguments": {"x-queue-type": "quorum", "x-delivery-limit": 2}}
+    assert api("PUT", f"/queues/{{v}}/{name}", body).status == 201
+    shown = api.get(f"/queues/{{v}}/{name}")
+    assert (shown["type"], shown["arguments"]) == ("quorum", body["arguments"])
+    assert shown["members"] == shown["online"] == [shown["leader"]]
+    exported = api.get("/definitions/{v}")["queues"]
+    (queue,) = [item for item in exported if item["name"] == name]
+    assert queue["arguments"] == body["arguments"]
+    assert api("DELETE", f"/queues/{{v}}/{name}").status == 204

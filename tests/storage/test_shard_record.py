@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 from amqpbroker.storage.shard_record import (
     BadRecord,
     EnqueueRecord,
+    ReturnRecord,
     SettleRecord,
     decode,
     encode_enqueue,
+    encode_return,
     encode_settle,
     ranges_of,
 )
@@ -50,6 +52,12 @@ def test_a_settle_is_decoded_as_ascending_ranges(queue_id: int, sequences: list[
     assert record.queue_id == queue_id
     found = [n for first, count in record.ranges for n in range(first, first + count)]
     assert found == sorted(sequences)
+
+
+@given(ids, ids, st.sets(st.integers(1, 60)))
+def test_a_return_is_decoded_as_it_was(queue_id: int, count: int, sequences: set[int]) -> None:
+    record = decode(encode_return(queue_id, count, sequences))
+    assert record == ReturnRecord(queue_id, count, ranges_of(sorted(sequences)))
 
 
 def test_ranges_are_as_few_as_possible() -> None:

@@ -9,7 +9,13 @@ from amqpbroker.broker.consumer import Consumer
 from amqpbroker.broker.direct_reply_to import ReplyConsumer
 from amqpbroker.broker.message import Delivery
 from amqpbroker.broker.names import REPLY_TO, generate
-from amqpbroker.errors import access_refused, not_allowed, not_implemented, precondition_failed
+from amqpbroker.errors import (
+    access_refused,
+    not_allowed,
+    not_implemented,
+    precondition_failed,
+    resource_locked,
+)
 from amqpbroker.wire.content import content
 from amqpbroker.wire.methods import (
     BasicCancel,
@@ -51,7 +57,7 @@ def consume(channel: Channel, event: BasicConsume) -> None:
     """Start a consumer (FEATURES A6.1, A6.2).
 
     Raises :class:`~amqpbroker.errors.AmqpError`: 403 in exclusive use, 404, 405, 406 bad
-    arguments, 530 for a tag in use.
+    arguments, 530 for a tag in use, 540 for a quorum queue with global prefetch.
     """
     name = channel.queue_name(event.queue)
     tag = event.consumer_tag
@@ -65,14 +71,20 @@ def consume(channel: Channel, event: BasicConsume) -> None:
         return
     channel.session.check("queue", name, "read")
     queue = channel.vhost.queue(name, channel.session)
-    check_consume(event.arguments, channel.described("queue", name))
-    _check_exclusive(channel, queue, event.exclusive)
+    where = channel.described("queue", name)
+    check_consume(event.arguments, where, queue.type)
+    is_exclusive = event.exclusive
+    if queue.type == "quorum":
+        is_exclusive = False
+        if channel.prefetch_count_global:
+            raise not_implemented(f"{where} does not support global qos")
+    _check_exclusive(channel, queue, is_exclusive)
     consumer = Consumer(
         channel,
         queue,
         tag,
         no_ack=event.no_ack,
-        is_exclusive=event.exclusive,
+        is_exclusive=is_exclusive,
         arguments=event.arguments,
     )
     channel.consumers[tag] = consumer
@@ -132,6 +144,11 @@ def get(channel: Channel, event: BasicGet) -> None:
     session = channel.session
     session.check("queue", name, "read")
     queue = channel.vhost.queue(name, session)
+    if queue.type == "quorum" and queue.consumers.is_single_active:
+        raise resource_locked(
+            f"cannot obtain access to locked {channel.described('queue', name)}. basic.get "
+            "operations are not supported by quorum queues with single active consumer"
+        )
     ready = queue.get()
     if ready is None:
         session.send(channel.number, BasicGetEmpty())

@@ -16,7 +16,7 @@ from amqpbroker.broker.arguments import (
 from amqpbroker.broker.handlers.answer import answer
 from amqpbroker.broker.handlers.bindings import bind_destination, unbind_destination
 from amqpbroker.broker.names import REPLY_TO, check_new, generate, strip_line_ends
-from amqpbroker.broker.queue import Queue
+from amqpbroker.broker.queue_types import QUEUE_CLASSES, create_queue
 from amqpbroker.broker.quotas import check_new_queue
 from amqpbroker.errors import not_found, not_implemented, precondition_failed
 from amqpbroker.routing.binding import Destination
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from amqpbroker.broker.channel import Channel
     from amqpbroker.broker.consumer import Consumer
+    from amqpbroker.broker.queue import Queue
     from amqpbroker.wire.table import Table
 
 
@@ -100,8 +101,9 @@ def _declare(channel: Channel, name: str, event: QueueDeclare) -> Queue:
             is_exclusive=event.exclusive,
             is_durable=event.durable,
         )
+    if kind not in QUEUE_CLASSES:
         raise not_implemented(f"queue type '{kind}'")
-    queue = Queue(
+    queue = create_queue(
         name,
         is_durable=is_durable,
         is_auto_delete=event.auto_delete,
@@ -192,6 +194,7 @@ def delete(channel: Channel, event: QueueDelete) -> Awaitable[None] | None:
     queue = vhost.queues.get(name)
     if queue is not None:
         vhost.check_access(queue, channel.session)
+        _check_conditions(channel, queue, event)
         vhost.check_unused(queue, if_unused=event.if_unused, if_empty=event.if_empty)
         count, consumers = vhost.remove_queue(queue)
 
@@ -200,6 +203,17 @@ def delete(channel: Channel, event: QueueDelete) -> Awaitable[None] | None:
             consumer.channel.session.cancelled_by_server(consumer)
 
     return answer(channel, QueueDeleteOk(count), nowait=event.nowait, then=notify)
+
+
+def _check_conditions(channel: Channel, queue: Queue, event: QueueDelete) -> None:
+    """Quorum queues have no conditional delete."""
+    for flag, is_set in (("if-unused", event.if_unused), ("if-empty", event.if_empty)):
+        if is_set and queue.type == "quorum":
+            where = channel.described("queue", queue.name)
+            raise not_implemented(
+                f"cannot delete {where}. queue.delete operations with {flag} flag set are not "
+                "supported by quorum queues"
+            )
 
 
 HANDLERS: Final[dict[type, Any]] = {
