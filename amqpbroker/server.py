@@ -65,7 +65,7 @@ class ClientConnection:
     def __init__(self, server: Server, stream: ByteStream) -> None:
         local = _address(stream.extra(SocketAttribute.local_address, ("?", 0)))
         remote = _address(stream.extra(SocketAttribute.remote_address, ("?", 0)))
-        peer = Peer(is_loopback=_is_loopback(remote), certificate=client_certificate(stream))
+        peer = Peer(_is_loopback(remote), client_certificate(stream), remote.rpartition(":")[0])
         self.session = Session(
             server.broker, name=f"{remote} -> {local}", peer=peer, wake=self._wake
         )

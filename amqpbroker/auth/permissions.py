@@ -6,22 +6,22 @@ Which method needs which permission is the caller's to know (FEATURES A15.8)::
     write       publish (the exchange), bind (the destination)
     read        consume, get, purge (the queue), bind (the source)
 
-A decision holds as long as ``UserStore.generation`` stands still: channels cache it.
+All authorities of the principal must agree; who has none may nothing. Each of the checks raises
+``Unanswered`` if one of them has to ask elsewhere first (see ``backends.backend``).
 """
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Final, Literal
 
-from amqpbroker.auth.regexps import escape, matches
+from amqpbroker.auth.backends.backend import BackendFailed
 from amqpbroker.errors import access_refused, not_allowed, precondition_failed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
+    from amqpbroker.auth.backends.backend import Authority
     from amqpbroker.auth.principal import Principal
-    from amqpbroker.auth.users import UserStore
 
 Kind = Literal["queue", "exchange"]
 Permission = Literal["configure", "write", "read"]
@@ -30,29 +30,35 @@ TopicPermission = Literal["write", "read"]
 DEFAULT_EXCHANGE: Final = "amq.default"
 """The name under which the nameless exchange is checked and reported."""
 
-_VARIABLE: Final = re.compile(r"\{(\w+)\}")
 _NO_VARIABLES: Final[Mapping[str, str]] = {}
 
 
-def check_vhost(store: UserStore, username: str, vhost: str, *, exists: bool) -> None:
-    """Let a user into a vhost, which takes a row of permissions, whatever they are.
+def may_enter(principal: Principal, vhost: str) -> bool:
+    """Return whether a user may open a vhost; a backend that fails means no."""
+    try:
+        return _agree(principal, lambda authority: authority.may_enter(vhost))
+    except BackendFailed:
+        return False
 
-    :raises HardError: 530, no such vhost or no row (FEATURES A1.12).
+
+def check_vhost(principal: Principal, vhost: str, *, exists: bool) -> None:
+    """Let a user into a vhost.
+
+    :raises HardError: 530, no such vhost, or the user has no business there (FEATURES A1.12).
     """
     if not exists:
         raise not_allowed(f"vhost {vhost} not found")
-    if (username, vhost) not in store.permissions:
-        raise not_allowed(f"access to vhost '{vhost}' refused for user '{username}'")
+    text = f"access to vhost '{vhost}' refused for user '{principal.username}'"
+    try:
+        is_permitted = _agree(principal, lambda authority: authority.may_enter(vhost))
+    except BackendFailed as failure:
+        raise not_allowed(f"{text}, {failure}") from None
+    if not is_permitted:
+        raise not_allowed(text)
 
 
 def check_resource(
-    store: UserStore,
-    username: str,
-    vhost: str,
-    kind: Kind,
-    name: str,
-    *,
-    permission: Permission,
+    principal: Principal, vhost: str, kind: Kind, name: str, *, permission: Permission
 ) -> None:
     """Permit one of the three on a queue or an exchange. The default exchange is ``""``.
 
@@ -60,17 +66,15 @@ def check_resource(
     """
     if kind == "exchange" and not name:
         name = DEFAULT_EXCHANGE
-    row = store.permissions.get((username, vhost))
-    if row is None or not matches(getattr(row, permission), name):
-        raise access_refused(
-            f"{permission} access to {kind} '{name}' in vhost '{vhost}' "
-            f"refused for user '{username}'"
-        )
+    _check(
+        principal,
+        lambda authority: authority.may_use(vhost, kind, name, permission),
+        f"{permission} access to {kind} '{name}' in vhost '{vhost}'",
+    )
 
 
 def check_topic(
-    store: UserStore,
-    username: str,
+    principal: Principal,
     vhost: str,
     exchange: str,
     routing_key: str,
@@ -78,35 +82,34 @@ def check_topic(
     permission: TopicPermission,
     variables: Mapping[str, str] = _NO_VARIABLES,
 ) -> None:
-    """Permit a routing key on a **topic** exchange (the caller sees to that); no row, no limit.
+    """Permit a routing key on a **topic** exchange (the caller sees to that).
 
-    ``{username}`` and ``{vhost}`` in a pattern stand for the names, letter by letter; ``variables``
-    adds others, such as ``client_id``. An unknown one stays as it is (FEATURES A15.9).
+    ``variables``, such as ``client_id``, are for patterns that know them (FEATURES A15.9).
 
     :raises SoftError: 403 (FEATURES A8.14).
     """
-    row = store.topic_permissions.get((username, vhost, exchange))
-    if row is None:
-        return
-    values = {**variables, "username": username, "vhost": vhost}
-    if not matches(expand_variables(getattr(row, permission), values), routing_key):
-        raise access_refused(
-            f"{permission} access to topic '{routing_key}' in exchange '{exchange}' "
-            f"in vhost '{vhost}' refused for user '{username}'"
-        )
+    _check(
+        principal,
+        lambda authority: authority.may_use_topic(
+            vhost, exchange, routing_key, permission, variables
+        ),
+        f"{permission} access to topic '{routing_key}' in exchange '{exchange}' in vhost '{vhost}'",
+    )
 
 
-def expand_variables(pattern: str, values: Mapping[str, str]) -> str:
-    """Return ``pattern`` with each ``{name}`` replaced by a pattern for that value alone.
+def _agree(principal: Principal, permits: Callable[[Authority], bool]) -> bool:
+    authorities = principal.authorities
+    return bool(authorities) and all(permits(authority) for authority in authorities)
 
-    Escaped, as RabbitMQ 4.3 does: before, a user named ``.*`` could read every topic.
-    """
 
-    def value_of(match: re.Match[str]) -> str:
-        value = values.get(match[1])
-        return match[0] if value is None else escape(value)
-
-    return _VARIABLE.sub(value_of, pattern)
+def _check(principal: Principal, permits: Callable[[Authority], bool], what: str) -> None:
+    text = f"{what} refused for user '{principal.username}'"
+    try:
+        is_permitted = _agree(principal, permits)
+    except BackendFailed as failure:
+        raise access_refused(f"{text}, {failure}") from None
+    if not is_permitted:
+        raise access_refused(text)
 
 
 def check_user_id(principal: Principal, user_id: str | None) -> None:

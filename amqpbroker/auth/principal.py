@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from amqpbroker.auth.backends.backend import Authority
+
 ADMINISTRATOR: Final = "administrator"
 POLICYMAKER: Final = "policymaker"
 MONITORING: Final = "monitoring"
@@ -52,10 +54,21 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """The user that a connection has proven to be. Tags are those of the moment of login."""
+    """The user that a connection has proven to be. Tags are those of the moment of login.
+
+    ``authorities`` say what it may do; all must agree, and none means nothing. It is over at
+    ``expires_at_s`` (Unix time), if at all.
+    """
 
     username: str
     tags: tuple[str, ...] = ()
+    authorities: tuple[Authority, ...] = field(default=(), compare=False, repr=False)
+    expires_at_s: int | None = field(default=None, compare=False)
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether what it may do is asked elsewhere."""
+        return any(authority.is_remote for authority in self.authorities)
 
     @property
     def is_impersonator(self) -> bool:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from amqpbroker.auth.exceptions import AuthenticationFailed, NoSuchUser, UserExists
 from amqpbroker.auth.passwords import SHA256, Passwords, hash_with_digest
-from amqpbroker.auth.principal import ADMINISTRATOR, Principal, User
+from amqpbroker.auth.principal import ADMINISTRATOR, User
 from amqpbroker.auth.regexps import compile_regexp
 from amqpbroker.auth.scram_keys import make_scram_keys
 from amqpbroker.auth.secret_file import SECRET_SIZE
@@ -283,12 +283,12 @@ class UserStore:
             return self.passwords.is_hashing_slow
         return self.passwords.is_slow(user.password_hash, user.hashing_algorithm, password)
 
-    def principal(self, username: str) -> Principal:
-        """Return the principal of a user who has proven itself by other means than a password.
+    def proven(self, username: str) -> User:
+        """Return a user who has proven itself by other means than a password.
 
         :raises AuthenticationFailed: no such user.
         """
         user = self.users.get(username)
         if user is None:
             raise AuthenticationFailed(username, f"user '{username}' - invalid credentials")
-        return Principal(user.name, user.tags)
+        return user

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from amqpbroker.auth.backends.chain import Chain
 from amqpbroker.auth.passwords import Passwords
 from amqpbroker.auth.sasl.mechanism import SaslSettings
 from amqpbroker.auth.scram_keys import SCRAM_MECHANISMS, load_scramp
@@ -45,6 +46,8 @@ class Broker:
         if passwords.scram_mechanisms:
             load_scramp()
         self.users = UserStore(passwords, loopback_users=config.loopback_users)
+        self.logins = Chain(self.users)
+        """Who lets users in: by default only the broker's own database."""
         self.sasl = SaslSettings(
             anonymous_login_user=config.anonymous_login_user,
             ssl_cert_login_from=config.ssl_cert_login_from,

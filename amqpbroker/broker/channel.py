@@ -37,6 +37,7 @@ class Channel:
         "confirms",
         "consumers",
         "deadlines",
+        "generated_name",
         "last_queue_name",
         "last_tag",
         "number",
@@ -56,6 +57,8 @@ class Channel:
         self.vhost = vhost
         self.number = number
         self.consumers: dict[str, Consumer] = {}
+        self.generated_name = ""
+        """Of a queue to be, while a backend is asked whether it may."""
         self.unsettled: dict[int, Delivery] = {}
         """Delivery tag → delivery, in the order of tags."""
         self.unsettled_count = 0

@@ -10,9 +10,10 @@ import logging
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
-from amqpbroker.auth import permissions
+from amqpbroker.auth.backends.backend import Unanswered
 from amqpbroker.broker import handlers
 from amqpbroker.broker.handlers.answer import Answer
+from amqpbroker.broker.permits import Permits
 from amqpbroker.broker.router import RouteMemo
 from amqpbroker.errors import AmqpError, HardError, SoftError, internal_error
 from amqpbroker.wire.codec import Method
@@ -32,6 +33,7 @@ from amqpbroker.wire.methods import (
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from amqpbroker.auth.permissions import Kind, Permission
     from amqpbroker.auth.principal import Principal
     from amqpbroker.auth.sasl.authenticator import Authenticator
     from amqpbroker.auth.sasl.mechanism import Peer
@@ -54,7 +56,6 @@ OUTGOING_STOP_SIZE: Final = 1 << 23
 before anything more is done for it."""
 OWED_ANSWERS_MAX: Final = 64
 """Definitions sent in a row that share a visit to the disk: some milliseconds of work."""
-PERMISSION_CACHE_COUNT_MAX: Final = 256
 
 
 class Session:
@@ -90,8 +91,7 @@ class Session:
         self._owed_confirms: list[Confirms] = []
         self._is_touched = False
         self._finishing: Timer | None = None
-        self._allowed: set[tuple[str, str, str]] = set()
-        self._allowed_at = -1
+        self.permits = Permits(self)
 
     # in
 
@@ -104,16 +104,19 @@ class Session:
                         continue
                     if type(event) is Publish:
                         self.has_published = True
-                    pending = handlers.handle(self, number, event)
+                    try:
+                        pending = handlers.handle(self, number, event)
+                    except Unanswered:
+                        pending = handlers.handle_when_answered(self, number, event)
                     if type(pending) is Answer:
                         self.owed_answers.append((event, pending))
                     elif pending is not None:
                         await pending
                 except SoftError as error:
-                    await self._give_answers()
+                    await self.give_answers()
                     self.fail_channel(number, error, event)
                 except HardError as error:
-                    await self._give_answers()
+                    await self.give_answers()
                     self._fail(error, event)
                 except Exception:
                     logger.exception("%s: internal error", self.name)
@@ -123,9 +126,9 @@ class Session:
                 if self.is_overfull:
                     self.broker.flush()
                     await self.until_written()
-            await self._give_answers()
+            await self.give_answers()
         except HardError as error:
-            await self._give_answers()
+            await self.give_answers()
             self._fail(error)
         except BadProtocolHeader as error:
             logger.warning("%s: closed, bad protocol header %r", self.name, error.args[0])
@@ -143,10 +146,10 @@ class Session:
         is_definition = type(event) in handlers.DEFINITIONS
         if is_definition and len(self.owed_answers) < OWED_ANSWERS_MAX:
             return True
-        await self._give_answers()
+        await self.give_answers()
         return self.wire.state is State.RUNNING
 
-    async def _give_answers(self) -> None:
+    async def give_answers(self) -> None:
         """Answer what was defined, in order, when it is on the disk."""
         try:
             while self.owed_answers:
@@ -276,24 +279,9 @@ class Session:
 
     # permissions
 
-    def check(self, kind: permissions.Kind, name: str, permission: permissions.Permission) -> None:
-        """Check what the user may do; answers are remembered until permissions change.
-
-        Raises :class:`~amqpbroker.errors.SoftError` 403.
-        """
-        users = self.broker.users
-        if self._allowed_at != users.generation or len(self._allowed) > PERMISSION_CACHE_COUNT_MAX:
-            self._allowed.clear()
-            self._allowed_at = users.generation
-        key = (kind, name, permission)
-        if key in self._allowed:
-            return
-        assert self.principal is not None
-        assert self.vhost is not None
-        permissions.check_resource(
-            users, self.principal.username, self.vhost.name, kind, name, permission=permission
-        )
-        self._allowed.add(key)
+    def check(self, kind: Kind, name: str, permission: Permission) -> None:
+        """Check what the user may do; see :meth:`Permits.check`."""
+        self.permits.check(kind, name, permission)
 
     # close
 

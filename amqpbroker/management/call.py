@@ -12,24 +12,19 @@ import binascii
 import ipaddress
 import json
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias, TypeVar
 
-from anyio import to_thread
 from fastapi import Depends, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, BeforeValidator, ValidationError
 from pydantic_core import PydanticCustomError
 
+from amqpbroker.auth.backends.backend import answered
 from amqpbroker.auth.exceptions import AuthenticationFailed
-from amqpbroker.auth.principal import (
-    ADMINISTRATOR,
-    MANAGEMENT,
-    MONITORING,
-    POLICYMAKER,
-    Principal,
-)
-from amqpbroker.auth.sasl.authenticator import Authenticator
-from amqpbroker.auth.sasl.mechanism import Peer
+from amqpbroker.auth.permissions import may_enter
+from amqpbroker.auth.principal import ADMINISTRATOR, MANAGEMENT, MONITORING, POLICYMAKER
+from amqpbroker.auth.sasl.mechanism import Credentials, Peer, decode_name
 from amqpbroker.management.direct import DirectSession
 from amqpbroker.management.errors import ApiError, bad_request, not_authorised, not_found
 from amqpbroker.storage.log import LogUnavailable
@@ -37,6 +32,7 @@ from amqpbroker.storage.log import LogUnavailable
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from amqpbroker.auth.principal import Principal
     from amqpbroker.broker.broker import Broker
     from amqpbroker.broker.session import Session
     from amqpbroker.broker.vhost import VHost
@@ -130,7 +126,7 @@ class Call:
 
     def may_enter(self, vhost: str) -> bool:
         """Return whether the user has permissions on a vhost, whatever they are."""
-        return (self.principal.username, vhost) in self.broker.users.permissions
+        return may_enter(self.principal, vhost)
 
     def vhost(self, name: str) -> VHost:
         """Return a vhost that the user may enter.
@@ -236,20 +232,20 @@ async def log_in(request: Request) -> Call:
 
     Raises :class:`~amqpbroker.management.errors.ApiError` 401.
     """
-    authenticator = Authenticator(request.app.state.broker.users, _peer(request))
-    response = _sasl_plain(request.headers.get("authorization", ""))
+    broker: Broker = request.app.state.broker
+    claim = _claim(request.headers.get("authorization", ""))
     try:
-        if authenticator.takes_long(response, "PLAIN"):
-            principal = await to_thread.run_sync(authenticator.start, "PLAIN", response)
-        else:
-            principal = authenticator.start("PLAIN", response)
+        principal = await broker.logins.log_in(claim, _peer(request))
     except AuthenticationFailed as error:
         if "localhost" in str(error):
             raise not_authorised("User can only log in via localhost") from None
         raise ApiError(401, "not_authorized", "Login failed") from None
-    assert isinstance(principal, Principal)
     call = Call(request, principal)
     call.require(MANAGEMENT)
+    if principal.is_remote:
+        named = request.path_params.get("vhost")
+        for vhost in list(broker.vhosts) if named is None else [named]:
+            await answered(partial(call.may_enter, vhost))
     return call
 
 
@@ -259,12 +255,12 @@ def _peer(request: Request) -> Peer:
         address = ipaddress.ip_address(host)
     except ValueError:
         return Peer(is_loopback=False)
-    mapped = getattr(address, "ipv4_mapped", None)
-    return Peer(is_loopback=(mapped or address).is_loopback)
+    mapped = getattr(address, "ipv4_mapped", None) or address
+    return Peer(is_loopback=mapped.is_loopback, address=str(mapped))
 
 
-def _sasl_plain(header: str) -> bytes:
-    """Return the credentials of HTTP Basic as a response of SASL PLAIN."""
+def _claim(header: str) -> Credentials:
+    """Return the credentials of HTTP Basic."""
     scheme, _, token = header.partition(" ")
     if scheme.lower() != "basic":
         raise ApiError(401, "", None)
@@ -274,7 +270,7 @@ def _sasl_plain(header: str) -> bytes:
         colon = b""
     if not colon or b"\0" in username + password:
         raise ApiError(401, "not_authorized", "Login failed")
-    return b"\0%b\0%b" % (username, password)
+    return Credentials(decode_name(username), password)
 
 
 Api = Annotated[Call, Depends(log_in)]

@@ -56,7 +56,7 @@ def _describe(item: Pending, vhost: str) -> dict[str, Any]:
     }
 
 
-def _find(call: Api, vhost: VHost, message_id: str, permission: Permission) -> Pending:
+async def _find(call: Api, vhost: VHost, message_id: str, permission: Permission) -> Pending:
     """Return a message that the user has a permission for.
 
     Raises :class:`~amqpbroker.management.errors.ApiError` 404, or 401 by way of
@@ -66,13 +66,13 @@ def _find(call: Api, vhost: VHost, message_id: str, permission: Permission) -> P
     if item is None:
         raise not_found()
     with call.direct(vhost) as session:
-        session.check("exchange", item.publication.exchange, permission)
+        await session.permit("exchange", item.publication.exchange, permission)
     return item
 
 
-def _may_read(session: DirectSession, item: Pending) -> bool:
+async def _may_read(session: DirectSession, item: Pending) -> bool:
     try:
-        session.check("exchange", item.publication.exchange, "read")
+        await session.permit("exchange", item.publication.exchange, "read")
     except SoftError:
         return False
     return True
@@ -98,7 +98,7 @@ async def list_next(call: Api, vhost: str) -> Answer:
     shown = await to_thread.run_sync(nsmallest, count, (item for item in ids if item > after))
     with call.direct(found) as session:
         items = [item for item in map(found.delayed.find, shown) if item is not None]
-        rows = [_describe(item, vhost) for item in items if _may_read(session, item)]
+        rows = [_describe(item, vhost) for item in items if await _may_read(session, item)]
     following = str(shown[-1]) if len(shown) == count else None
     return Json({"items": rows, "next": following, "total_count": len(ids)})
 
@@ -106,7 +106,7 @@ async def list_next(call: Api, vhost: str) -> Answer:
 @router.get("/delayed/{vhost:name}/{message_id}")
 async def show(call: Api, vhost: str, message_id: str) -> Answer:
     """Show a message with its payload."""
-    item = _find(call, call.vhost(vhost), message_id, "read")
+    item = await _find(call, call.vhost(vhost), message_id, "read")
     return Json({**_describe(item, vhost), **describe_payload(item.body)})
 
 
@@ -117,7 +117,7 @@ async def reschedule(call: Api, vhost: str, message_id: str) -> Answer:
     body = await call.body(Reschedule)
     if body.deliver_at > call.broker.timers.wall_ms() + EXPIRY_MS_MAX:
         raise bad_request("deliver_at is more than ten years ahead")
-    item = _find(call, found, message_id, "write")
+    item = await _find(call, found, message_id, "write")
     changed = found.delayed.reschedule(item.id, body.deliver_at)
     await call.committed()
     return Json({"deliver_at": body.deliver_at, "id": str(changed)})
@@ -127,6 +127,6 @@ async def reschedule(call: Api, vhost: str, message_id: str) -> Answer:
 async def cancel(call: Api, vhost: str, message_id: str) -> Answer:
     """Let a message never come."""
     found = call.vhost(vhost)
-    found.delayed.cancel(_find(call, found, message_id, "write").id)
+    found.delayed.cancel((await _find(call, found, message_id, "write")).id)
     await call.committed()
     return done()

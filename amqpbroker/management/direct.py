@@ -8,10 +8,12 @@ connection for the same reason.
 from __future__ import annotations
 
 import struct
+from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
 
+from amqpbroker.auth.backends.backend import answered
 from amqpbroker.auth.sasl.mechanism import Peer
 from amqpbroker.broker import handlers
 from amqpbroker.broker.channel import Channel
@@ -26,6 +28,7 @@ from amqpbroker.wire.methods import BasicAck, BasicNack
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from amqpbroker.auth.permissions import Kind, Permission
     from amqpbroker.auth.principal import Principal
     from amqpbroker.broker.broker import Broker
     from amqpbroker.broker.message import Message
@@ -74,9 +77,7 @@ class DirectSession(Session):
             frame = encode_method(CHANNEL, method)
         except (ValueError, struct.error):
             raise bad_request("a name is too long or a value out of range") from None
-        pending = handlers.handle(self, CHANNEL, decode_method(frame[7:-1]))
-        if pending is not None:
-            await pending
+        await handlers.handle_when_answered(self, CHANNEL, decode_method(frame[7:-1]))
 
     async def publish(self, publication: Publication, body: bytes) -> bool:
         """Publish and wait for the confirm; return whether the queues took the message.
@@ -85,10 +86,17 @@ class DirectSession(Session):
         """
         publication.mandatory = True
         self.channel.confirms = Confirms(self.channel)
-        handlers.handle(self, CHANNEL, Publish(publication, [body]))
+        await handlers.handle_when_answered(self, CHANNEL, Publish(publication, [body]))
         self.broker.flush()
         await self._confirmed.wait()
         return not self._is_returned
+
+    async def permit(self, kind: Kind, name: str, permission: Permission) -> None:
+        """Check what the user may do, for requests that no method of AMQP stands for.
+
+        Raises :class:`~amqpbroker.errors.SoftError` 403.
+        """
+        await answered(partial(self.check, kind, name, permission))
 
     def take(self, queue: Queue, count: int) -> Iterator[Ready]:
         """Yield up to ``count`` messages from the head, all for a negative one; they are lent."""

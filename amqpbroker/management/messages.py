@@ -128,13 +128,13 @@ async def get(call: Api, vhost: str, name: str) -> Answer:
         raise bad_request("Unsupported encoding. Please use auto or base64.")
     try:
         with call.direct(found) as session:
+            await session.permit("queue", name, "read")
             return Json(_fetch(session, name, body))
     except AmqpError as error:
         raise of_get(error) from None
 
 
 def _fetch(session: DirectSession, name: str, body: Get) -> list[dict[str, Any]]:
-    session.check("queue", name, "read")
     queue = session.channel.vhost.queue(name, session)
     rows = [
         {

@@ -6,6 +6,8 @@ import itertools
 
 import pytest
 
+from amqpbroker.auth.backends.backend import BackendFailed
+from amqpbroker.auth.backends.internal import InternalAuthority
 from amqpbroker.auth.passwords import SHA256
 from amqpbroker.auth.permissions import (
     Kind,
@@ -15,7 +17,7 @@ from amqpbroker.auth.permissions import (
     check_topic,
     check_user_id,
     check_vhost,
-    expand_variables,
+    may_enter,
 )
 from amqpbroker.auth.principal import Principal, User
 from amqpbroker.auth.users import Permissions, TopicPermissions, UserStore
@@ -33,9 +35,13 @@ def store_with(permissions: Permissions | None, topic: TopicPermissions | None =
     return store
 
 
+def user_of(store: UserStore) -> Principal:
+    return Principal("u", (), (InternalAuthority(store, "u"),))
+
+
 def is_permitted(store: UserStore, kind: Kind, name: str, permission: Permission) -> bool:
     try:
-        check_resource(store, "u", "v", kind, name, permission=permission)
+        check_resource(user_of(store), "v", kind, name, permission=permission)
     except SoftError as error:
         return error.reply_code != 403
     return True
@@ -43,7 +49,7 @@ def is_permitted(store: UserStore, kind: Kind, name: str, permission: Permission
 
 def is_topic_permitted(store: UserStore, key: str, permission: TopicPermission) -> bool:
     try:
-        check_topic(store, "u", "v", "x", key, permission=permission)
+        check_topic(user_of(store), "v", "x", key, permission=permission)
     except SoftError as error:
         return error.reply_code != 403
     return True
@@ -66,13 +72,13 @@ def test_no_row_permits_nothing(permission: Permission) -> None:
 def test_a_row_counts_in_its_vhost_alone() -> None:
     store = store_with(Permissions(".*", ".*", ".*"))
     with pytest.raises(SoftError):
-        check_resource(store, "u", "other", "queue", "q", permission="read")
+        check_resource(user_of(store), "other", "queue", "q", permission="read")
 
 
 @pytest.mark.parametrize("permission", PERMISSIONS)
 def test_a_refusal_reads_as_on_rabbitmq(permission: Permission) -> None:
     with pytest.raises(SoftError) as caught:
-        check_resource(store_with(None), "u", "v", "queue", "q", permission=permission)
+        check_resource(user_of(store_with(None)), "v", "queue", "q", permission=permission)
     assert caught.value.reply_text == (
         f"ACCESS_REFUSED - {permission} access to queue 'q' in vhost 'v' refused for user 'u'"
     )
@@ -86,7 +92,7 @@ def test_the_default_exchange_is_checked_and_printed_as_amq_default() -> None:
         store_with(Permissions("", "^$", "")), "exchange", "", permission="write"
     )
     with pytest.raises(SoftError, match=r"write access to exchange 'amq\.default' in vhost 'v'"):
-        check_resource(store_with(None), "u", "v", "exchange", "", permission="write")
+        check_resource(user_of(store_with(None)), "v", "exchange", "", permission="write")
 
 
 def test_a_bad_pattern_denies() -> None:
@@ -121,7 +127,7 @@ def test_an_empty_topic_pattern_permits_the_empty_key() -> None:
 def test_a_topic_refusal_reads_as_on_rabbitmq() -> None:
     store = store_with(None, TopicPermissions("^b", ""))
     with pytest.raises(SoftError) as caught:
-        check_topic(store, "u", "v", "x", "a.b", permission="write")
+        check_topic(user_of(store), "v", "x", "a.b", permission="write")
     assert caught.value.reply_text == (
         "ACCESS_REFUSED - write access to topic 'a.b' in exchange 'x' in vhost 'v' "
         "refused for user 'u'"
@@ -130,10 +136,12 @@ def test_a_topic_refusal_reads_as_on_rabbitmq() -> None:
 
 def test_topic_patterns_know_user_vhost_and_what_the_caller_adds() -> None:
     store = store_with(None, TopicPermissions(r"^{username}\.{vhost}\.{client_id}$", ""))
-    check_topic(store, "u", "v", "x", "u.v.c1", permission="write", variables={"client_id": "c1"})
+    check_topic(
+        user_of(store), "v", "x", "u.v.c1", permission="write", variables={"client_id": "c1"}
+    )
     with pytest.raises(SoftError):
         check_topic(
-            store, "u", "v", "x", "u.v.c2", permission="write", variables={"client_id": "c1"}
+            user_of(store), "v", "x", "u.v.c2", permission="write", variables={"client_id": "c1"}
         )
 
 
@@ -142,29 +150,67 @@ def test_an_unknown_variable_stays_literal() -> None:
     assert is_topic_permitted(store, "{client_id}", "write")
 
 
-def test_a_value_is_no_pattern_and_no_variable() -> None:
-    values = {"username": "{vhost}.*", "vhost": "v"}
-    assert expand_variables("^{username}$", values) == r"^\{vhost\}\.\*$"
-
-
-def test_repetitions_are_no_variables() -> None:
-    assert expand_variables("^a{2}b{1,3}$", {"username": "u"}) == "^a{2}b{1,3}$"
-
-
 def test_any_row_lets_into_the_vhost() -> None:
-    check_vhost(store_with(Permissions("", "", "")), "u", "v", exists=True)
+    check_vhost(user_of(store_with(Permissions("", "", ""))), "v", exists=True)
 
 
 def test_no_row_keeps_out_of_the_vhost() -> None:
     with pytest.raises(HardError) as caught:
-        check_vhost(store_with(None), "u", "v", exists=True)
+        check_vhost(user_of(store_with(None)), "v", exists=True)
     assert str(caught.value) == "530 NOT_ALLOWED - access to vhost 'v' refused for user 'u'"
 
 
 def test_an_unknown_vhost_is_said_to_be_unknown() -> None:
     with pytest.raises(HardError) as caught:
-        check_vhost(store_with(Permissions("", "", "")), "u", "v", exists=False)
+        check_vhost(user_of(store_with(Permissions("", "", ""))), "v", exists=False)
     assert str(caught.value) == "530 NOT_ALLOWED - vhost v not found"
+
+
+class Failing:
+    """An authority that cannot tell."""
+
+    is_remote = False
+
+    def may_enter(self, vhost: str) -> bool:
+        raise BackendFailed("rabbit_auth_backend_x", "it is down")
+
+    def may_use(self, *question: object) -> bool:
+        raise BackendFailed("rabbit_auth_backend_x", "it is down")
+
+    def may_use_topic(self, *question: object) -> bool:
+        raise BackendFailed("rabbit_auth_backend_x", "it is down")
+
+    async def renew(self, secret: bytes) -> None:
+        return None
+
+
+def test_who_has_no_authority_may_nothing() -> None:
+    with pytest.raises(SoftError, match="403"):
+        check_resource(Principal("u"), "v", "queue", "q", permission="read")
+    with pytest.raises(SoftError, match="403"):
+        check_topic(Principal("u"), "v", "x", "key", permission="read")
+    assert not may_enter(Principal("u"), "v")
+
+
+def test_all_authorities_must_agree() -> None:
+    one = InternalAuthority(store_with(Permissions("", "", ".*")), "u")
+    other = InternalAuthority(store_with(Permissions("", "", "^a")), "u")
+    principal = Principal("u", (), (one, other))
+    check_resource(principal, "v", "queue", "a", permission="read")
+    with pytest.raises(SoftError, match="403"):
+        check_resource(principal, "v", "queue", "b", permission="read")
+
+
+def test_an_authority_that_fails_refuses_and_says_why() -> None:
+    principal = Principal("u", (), (Failing(),))
+    because = "refused for user 'u', backend rabbit_auth_backend_x returned an error: it is down"
+    with pytest.raises(SoftError, match=f"read access to queue 'q' in vhost 'v' {because}"):
+        check_resource(principal, "v", "queue", "q", permission="read")
+    with pytest.raises(SoftError, match=f"exchange 'x' in vhost 'v' {because}"):
+        check_topic(principal, "v", "x", "key", permission="write")
+    with pytest.raises(HardError, match=f"access to vhost 'v' {because}"):
+        check_vhost(principal, "v", exists=True)
+    assert not may_enter(principal, "v")
 
 
 @pytest.mark.parametrize(("tags", "user_id"), [((), None), ((), "u"), (("impersonator",), "other")])

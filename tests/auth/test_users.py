@@ -13,7 +13,7 @@ from amqpbroker.auth.exceptions import (
     UserExists,
 )
 from amqpbroker.auth.passwords import SCRYPT, SHA256, Passwords, ScryptCost, hash_with_digest
-from amqpbroker.auth.principal import Principal, User
+from amqpbroker.auth.principal import User
 from amqpbroker.auth.scram_keys import SCRAM_SHA_256, find_scram_keys
 from amqpbroker.auth.users import ALL, Permissions, TopicPermissions, UserStore
 
@@ -202,10 +202,10 @@ def test_slow_is_what_needs_a_scrypt(store: UserStore) -> None:
     assert not store.is_slow("bob", b"secret")
 
 
-def test_a_proven_user_becomes_a_principal(store: UserStore) -> None:
-    assert store.principal("bob") == Principal("bob", ("monitoring",))
+def test_a_proven_user_needs_no_password(store: UserStore) -> None:
+    assert store.proven("bob") is store.users["bob"]
     with pytest.raises(AuthenticationFailed):
-        store.principal("no")
+        store.proven("no")
 
 
 def test_scram_keys_are_made_where_asked_for_and_follow_the_password() -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pamqp import commands
 
 from amqpbroker.broker import handlers
-from amqpbroker.broker.session import OUTGOING_SIZE_MAX, PERMISSION_CACHE_COUNT_MAX
+from amqpbroker.broker.session import OUTGOING_SIZE_MAX
 from amqpbroker.errors import SoftError
 from amqpbroker.wire.connection import Connection, State
 from tests.amqp_bytes import PROTOCOL_HEADER, command_frame, content_frames
@@ -201,12 +201,6 @@ def test_permissions_are_asked_again_when_they_change(client: MemoryClient) -> N
     client.publish("q", b"2")
     assert client.read(commands.Channel.Close).reply_code == 403
     assert len(client.queue("q").ready) == 1
-
-
-def test_the_memory_of_permissions_is_bounded(client: MemoryClient) -> None:
-    for number in range(2 * PERMISSION_CACHE_COUNT_MAX):
-        client.session.check("queue", f"q{number}", "read")
-    assert len(client.session._allowed) <= PERMISSION_CACHE_COUNT_MAX + 1
 
 
 def test_a_return_carries_the_message(client: MemoryClient) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from amqpbroker.auth.backends.internal import InternalAuthority
 from amqpbroker.auth.principal import Principal
 from amqpbroker.auth.users import ALL
 from amqpbroker.broker.broker import Broker
@@ -31,7 +32,7 @@ def vhost() -> VHost:
 
 @pytest.fixture
 def session(local: Broker, vhost: VHost) -> DirectSession:
-    return DirectSession(local, Principal("me"), vhost)
+    return DirectSession(local, Principal("me", (), (InternalAuthority(local.users, "me"),)), vhost)
 
 
 def declare(name: str, *, exclusive: bool = False) -> QueueDeclare:

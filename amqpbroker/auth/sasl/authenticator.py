@@ -1,16 +1,14 @@
-"""One connection's login: picks the mechanism, checks what it claims, lets in or refuses.
+"""One connection's SASL exchange: picks the mechanism, and finds out who somebody claims to be.
 
-The server's side of it; only a scrypt not seen before is slow (some 50 ms) and goes to a thread::
+The server's side of it; nothing here waits, and nothing is decided::
 
     authenticator = Authenticator(store, peer, config.mechanisms)
     …connection.start with " ".join(authenticator.mechanism_names)…
-    if authenticator.takes_long(response, mechanism):
-        outcome = await to_thread.run_sync(authenticator.start, mechanism, response)
-    else:
-        outcome = authenticator.start(mechanism, response)
+    outcome = authenticator.start(mechanism, response)
 
 and the same with :meth:`Authenticator.respond` for every connection.secure-ok, until the outcome is
-a ``Principal``. On ``AuthenticationFailed`` log its reason and send ``login_refused(mechanism)``.
+no ``Challenge`` but a claim: then ``Chain.log_in`` makes a ``Principal`` of it, or raises
+``AuthenticationFailed``. Log its reason and send ``login_refused(mechanism)``.
 
 RabbitMQ (3.10.8, tried) tells a client neither the 503 nor the 502 raised here: it logs them, waits
 three seconds and drops the connection, as for every error before connection.tune.
@@ -21,8 +19,6 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from amqpbroker.auth.exceptions import AuthenticationFailed
-from amqpbroker.auth.principal import Principal
 from amqpbroker.auth.sasl import anonymous, external
 from amqpbroker.auth.sasl.amqplain import Amqplain
 from amqpbroker.auth.sasl.anonymous import Anonymous
@@ -32,7 +28,6 @@ from amqpbroker.auth.sasl.mechanism import (
     DEFAULT_SETTINGS,
     Challenge,
     Context,
-    Credentials,
     Mechanism,
     Offer,
     Peer,
@@ -42,7 +37,7 @@ from amqpbroker.auth.sasl.mechanism import (
 from amqpbroker.auth.sasl.plain import Plain
 from amqpbroker.auth.sasl.scram import Scram
 from amqpbroker.auth.scram_keys import SCRAM_SHA_256, SCRAM_SHA_512
-from amqpbroker.errors import HardError, command_invalid
+from amqpbroker.errors import command_invalid
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -84,7 +79,7 @@ class Authenticator:
         self._begun: Mechanism | None = None
         self._is_started = False
 
-    def start(self, mechanism: str, response: bytes) -> Principal | Challenge:
+    def start(self, mechanism: str, response: bytes) -> Step:
         """Take connection.start-ok.
 
         :raises AuthenticationFailed: the login is refused.
@@ -96,7 +91,7 @@ class Authenticator:
         self._begun = self._begin(mechanism)
         return self._conclude(self._begun.step(response))
 
-    def respond(self, response: bytes) -> Principal | Challenge:
+    def respond(self, response: bytes) -> Step:
         """Take connection.secure-ok.
 
         :raises AuthenticationFailed: the login is refused.
@@ -106,19 +101,6 @@ class Authenticator:
             raise command_invalid("connection.secure-ok without a challenge")
         return self._conclude(self._begun.step(response))
 
-    def takes_long(self, response: bytes, mechanism: str | None = None) -> bool:
-        """Return whether the call to come is better made in a thread; changes nothing.
-
-        ``mechanism`` for :meth:`start`, none for :meth:`respond`.
-        """
-        try:
-            begun = self._begun if mechanism is None else self._begin(mechanism)
-            # Steps that end in a password keep no state; SCRAM's do, and are never slow.
-            step = None if begun is None or isinstance(begun, Scram) else begun.step(response)
-        except (HardError, AuthenticationFailed):
-            return False
-        return isinstance(step, Credentials) and self._context.store.is_slow(*step)
-
     def _begin(self, mechanism: str) -> Mechanism:
         if mechanism not in OFFERS:
             raise command_invalid(f"unknown authentication mechanism '{mechanism}'")
@@ -126,17 +108,7 @@ class Authenticator:
             raise command_invalid(f"invalid authentication mechanism '{mechanism}'")
         return OFFERS[mechanism].begin(self._context)
 
-    def _conclude(self, step: Step) -> Principal | Challenge:
-        if isinstance(step, Challenge):
-            return step
-        self._begun = None
-        store = self._context.store
-        if isinstance(step, Credentials):
-            user = store.verify(step.username, step.password)
-            principal = Principal(user.name, user.tags)
-        else:
-            principal = store.principal(step.username)
-        if principal.username in store.loopback_users and not self._context.peer.is_loopback:
-            name = principal.username
-            raise AuthenticationFailed(name, f"user '{name}' can only connect via localhost")
-        return principal
+    def _conclude(self, step: Step) -> Step:
+        if not isinstance(step, Challenge):
+            self._begun = None
+        return step

@@ -40,7 +40,13 @@ class Identity(NamedTuple):
     username: str
 
 
-Step = Challenge | Credentials | Identity
+class StoredIdentity(NamedTuple):
+    """A name that is proven by what the user database keeps of it: nobody else's business."""
+
+    username: str
+
+
+Step = Challenge | Credentials | Identity | StoredIdentity
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +68,8 @@ class Peer:
 
     is_loopback: bool
     certificate: CertificateNames | None = None
+    address: str = ""
+    """Of the client, without the port."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ import secrets
 from typing import TYPE_CHECKING, Any, Final
 
 from amqpbroker.auth.exceptions import AuthenticationFailed
-from amqpbroker.auth.sasl.mechanism import Challenge, Identity
+from amqpbroker.auth.sasl.mechanism import Challenge, StoredIdentity
 from amqpbroker.auth.scram_keys import ScramKeys, find_scram_keys
 from amqpbroker.errors import syntax_error
 
@@ -52,7 +52,7 @@ class Scram:
         self._scramp: Any = scramp
         self._next = self._first
 
-    def step(self, response: bytes) -> Challenge | Identity:
+    def step(self, response: bytes) -> Challenge | StoredIdentity:
         """Return the next challenge, or who it was.
 
         :raises HardError: 502, not a SCRAM message, or it asks for channel binding.
@@ -60,20 +60,20 @@ class Scram:
         """
         return self._next(response)
 
-    def _first(self, response: bytes) -> Challenge | Identity:
+    def _first(self, response: bytes) -> Challenge | StoredIdentity:
         self._take(self._exchange.set_client_first, response)
         self._next = self._final
         return Challenge(self._exchange.get_server_first().encode())
 
-    def _final(self, response: bytes) -> Challenge | Identity:
+    def _final(self, response: bytes) -> Challenge | StoredIdentity:
         self._take(self._exchange.set_client_final, response)
         self._next = self._acknowledged
         return Challenge(self._exchange.get_server_final().encode())
 
-    def _acknowledged(self, response: bytes) -> Challenge | Identity:
+    def _acknowledged(self, response: bytes) -> Challenge | StoredIdentity:
         if response:
             raise syntax_error(f"{self._mechanism} response is invalid")
-        return Identity(self._username)
+        return StoredIdentity(self._username)
 
     def _take(self, method: Any, response: bytes) -> None:
         """Hand a message to scramp, which raises one exception for everything."""

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from amqpbroker.auth.backends.backend import answered
 from amqpbroker.broker.handlers import basic, channel, connection, exchange, publish, queue, settle
 from amqpbroker.errors import SoftError, command_invalid
+from amqpbroker.wire.connection import State
 from amqpbroker.wire.methods import ChannelOpen, QueuePurge
 
 if TYPE_CHECKING:
@@ -38,10 +40,29 @@ DEFINITIONS: Final = frozenset({*exchange.HANDLERS, *queue.HANDLERS} - {QueuePur
 ``answer``, so order is kept."""
 
 
+async def handle_when_answered(session: Session, number: int, event: Event) -> None:
+    """Act on an event whose permissions are asked elsewhere: nothing was done yet.
+
+    What came before is sent now, because the answer may take its time. Raises as ``handle``.
+    """
+    await session.give_answers()
+    session.broker.flush()
+
+    def begin() -> Awaitable[None] | None:
+        if session.wire.state in (State.CLOSING, State.CLOSED):
+            return None
+        return handle(session, number, event)
+
+    pending = await answered(begin)
+    if pending is not None:
+        await pending
+
+
 def handle(session: Session, number: int, event: Event) -> Awaitable[None] | None:
     """Act on an event.
 
-    Raises :class:`~amqpbroker.errors.AmqpError`.
+    Raises :class:`~amqpbroker.errors.AmqpError`, and
+    :class:`~amqpbroker.auth.backends.backend.Unanswered`: use ``handle_when_answered``.
     """
     if number == 0:
         return CONNECTION_HANDLERS[type(event)](session, event)

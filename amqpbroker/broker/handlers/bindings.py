@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from amqpbroker.auth.permissions import check_topic
 from amqpbroker.broker.message import Message
 from amqpbroker.broker.router import Route, find_queues_once
 from amqpbroker.errors import access_refused
@@ -72,15 +71,7 @@ def _check_permitted(
         raise access_refused("operation not permitted on the default exchange")
     session.check("exchange", source, "read")
     if isinstance(channel.vhost.exchanges.get(source), TopicExchange):
-        assert session.principal is not None
-        check_topic(
-            session.broker.users,
-            session.principal.username,
-            channel.vhost.name,
-            source,
-            binding_key,
-            permission="read",
-        )
+        session.permits.check_topic(source, binding_key, "read")
 
 
 def _replay_history(channel: Channel, exchange: Exchange, destination: Destination) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, Final
 
-from anyio import to_thread
-
 from amqpbroker.auth.exceptions import AuthenticationFailed
 from amqpbroker.auth.permissions import check_vhost
 from amqpbroker.auth.sasl.authenticator import Authenticator
@@ -33,9 +31,10 @@ from amqpbroker.wire.methods import (
 from amqpbroker.wire.table import Field, Table
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Callable
 
-    from amqpbroker.auth.principal import Principal
+    from amqpbroker.auth.backends.chain import Claim
+    from amqpbroker.auth.sasl.mechanism import Step
     from amqpbroker.broker.session import Session
 
 logger = logging.getLogger("amqpbroker.connection")
@@ -74,7 +73,7 @@ def server_properties(session: Session) -> Table:
 def start(session: Session, _event: ProtocolHeader) -> None:
     """Offer mechanisms and tell who we are."""
     broker = session.broker
-    mechanisms = broker.config.auth_mechanisms
+    mechanisms = broker.logins.usable(broker.config.auth_mechanisms)
     authenticator = Authenticator(broker.users, session.peer, mechanisms, broker.sasl)
     session.authenticator = authenticator
     offered = " ".join(authenticator.mechanism_names).encode()
@@ -92,46 +91,38 @@ def start_ok(session: Session, event: ConnectionStartOk) -> Awaitable[None] | No
     session.mechanism = event.mechanism
     authenticator = session.authenticator
     assert authenticator is not None
-    if authenticator.takes_long(event.response, event.mechanism):
-        return _in_thread(session, authenticator.start, event.mechanism, event.response)
-    _at_once(session, authenticator.start, event.mechanism, event.response)
-    return None
+    return _take(session, authenticator.start, event.mechanism, event.response)
 
 
 def secure_ok(session: Session, event: ConnectionSecureOk) -> Awaitable[None] | None:
     """Take the answer to a challenge (FEATURES A1.6)."""
     authenticator = session.authenticator
     assert authenticator is not None
-    if authenticator.takes_long(event.response):
-        return _in_thread(session, authenticator.respond, event.response)
-    _at_once(session, authenticator.respond, event.response)
-    return None
+    return _take(session, authenticator.respond, event.response)
 
 
-async def _in_thread(session: Session, step: Any, *arguments: Any) -> None:
-    try:
-        outcome = await to_thread.run_sync(step, *arguments)
-    except AuthenticationFailed as error:
-        _refuse(session, error)
-    else:
-        _go_on(session, outcome)
-
-
-def _at_once(session: Session, step: Any, *arguments: Any) -> None:
+def _take(session: Session, step: Callable[..., Step], *arguments: Any) -> Awaitable[None] | None:
     try:
         outcome = step(*arguments)
     except AuthenticationFailed as error:
         _refuse(session, error)
-    else:
-        _go_on(session, outcome)
-
-
-def _go_on(session: Session, outcome: Principal | Challenge) -> None:
+        return None
     if isinstance(outcome, Challenge):
         session.send(0, ConnectionSecure(outcome.data))
+        return None
+    return _log_in(session, outcome)
+
+
+async def _log_in(session: Session, claim: Claim) -> None:
+    """Have the backends decide on who somebody claims to be."""
+    broker = session.broker
+    try:
+        principal = await broker.logins.log_in(claim, session.peer)
+    except AuthenticationFailed as error:
+        _refuse(session, error)
         return
-    session.principal = outcome
-    config = session.broker.config
+    session.principal = principal
+    config = broker.config
     session.send(0, ConnectionTune(config.channel_max, config.frame_max, config.heartbeat_s))
 
 
@@ -185,7 +176,7 @@ def open_vhost(session: Session, event: ConnectionOpen) -> None:
     name = event.virtual_host
     vhost = broker.vhosts.get(name)
     assert session.principal is not None
-    check_vhost(broker.users, session.principal.username, name, exists=vhost is not None)
+    check_vhost(session.principal, name, exists=vhost is not None)
     assert vhost is not None
     check_new_connection(session, session.principal.username, vhost)
     session.vhost = vhost

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from amqpbroker.auth.permissions import check_topic, check_user_id
+from amqpbroker.auth.permissions import check_user_id
 from amqpbroker.broker.ack_extension import ExtensionRoute, asks_for_time
 from amqpbroker.broker.arguments import expiry_error
 from amqpbroker.broker.delayed import DelayedRoute
@@ -110,14 +110,7 @@ def _check(channel: Channel, publication: Publication) -> Exchange:
     _check_expiration(properties.get("expiration"))
     if isinstance(exchange, TopicExchange):
         for key in (publication.routing_key, *publication.extra_keys):
-            check_topic(
-                session.broker.users,
-                principal.username,
-                channel.vhost.name,
-                name,
-                key,
-                permission="write",
-            )
+            session.permits.check_topic(name, key, "write")
     return exchange
 
 

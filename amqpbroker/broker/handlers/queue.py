@@ -76,8 +76,9 @@ def _declare(channel: Channel, name: str, event: QueueDeclare) -> Queue:
         check_new("queue", name)
     else:
         check_server_named(event.arguments)
-        name = generate("amq.gen")
+        name = channel.generated_name = channel.generated_name or generate("amq.gen")
     session.check("queue", name, "configure")
+    channel.generated_name = ""
     owner = session if event.exclusive else None
     is_durable = event.durable and not event.exclusive
     where = channel.described("queue", name)
