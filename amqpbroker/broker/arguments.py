@@ -107,6 +107,16 @@ def _check_bool(field: Field, _table: Table) -> str | None:
     return None if field.kind == "t" else _unacceptable(field)
 
 
+def _check_groups(field: Field, table: Table) -> str | None:
+    return _check_bool(field, table) or _not_with(table, "x-max-priority")
+
+
+def _not_with(table: Table, *others: str) -> str | None:
+    """Return that an argument cannot be in force with one of ``others``, if one is there."""
+    found = next((name for name in others if name in table), None)
+    return None if found is None else f"not possible with '{found}'"
+
+
 def _check_text(field: Field, _table: Table) -> str | None:
     return None if field.kind == "S" else _unacceptable(field)
 
@@ -176,6 +186,7 @@ _DECLARE: Final[dict[str, Check]] = {
     "x-cache-ttl": _check_count,
     "x-deduplication-header": _check_text,
     "x-content-based-deduplication": _check_bool,
+    "x-message-groups": _check_groups,
 }
 _CHECK_TYPE: Final = _one_of((b"classic", b"quorum", b"stream"), "\"unsupported queue type '{}'\"")
 _DEDUPLICATION: Final = (
@@ -188,6 +199,7 @@ KNOWN: Final[dict[str, tuple[str, ...]]] = {
         *("x-max-length", "x-max-length-bytes", "x-max-priority", "x-overflow"),
         *("x-queue-mode", "x-queue-version", "x-single-active-consumer", "x-queue-type"),
         *("x-queue-master-locator", "x-ack-deadline", "x-consumer-timeout", *_DEDUPLICATION),
+        "x-message-groups",
     ),
     "quorum": (
         *("x-dead-letter-exchange", "x-dead-letter-routing-key", "x-dead-letter-strategy"),

@@ -34,6 +34,7 @@ class Channel:
 
     __slots__ = (
         "_left",
+        "_lends_by_dispatch",
         "confirms",
         "consumers",
         "deadlines",
@@ -78,6 +79,8 @@ class Channel:
         self.transaction: Transaction | None = None
         self.reply_consumer: ReplyConsumer | None = None
         self._left: dict[Queue, None] = {}
+        self._lends_by_dispatch = False
+        """Whether anything was on loan here of a queue that wants to know what becomes of it."""
 
     # deliver
 
@@ -116,6 +119,9 @@ class Channel:
             if self.deadlines is None:
                 self.deadlines = AckDeadlines(self)
             self.deadlines.watch(loans)
+        if queue.dispatch is not None:
+            self._lends_by_dispatch = True
+            queue.dispatch.lent(loans)
         consumer = loans[0].consumer
         if consumer is not None:
             self.unsettled_count += count
@@ -183,7 +189,21 @@ class Channel:
                 kept.setdefault(queue, []).append(delivery.message)
         for queue, messages in kept.items():
             queue.settle(messages)
+        settled = self._settled_by_queue(deliveries) if self._lends_by_dispatch else ()
         self._free(deliveries)
+        for queue in settled:
+            queue.pump()
+
+    def _settled_by_queue(self, deliveries: Sequence[Delivery]) -> Iterable[Queue]:
+        """Tell queues with a dispatch what has become of their loans; return these queues."""
+        settled: dict[Queue, list[Delivery]] = {}
+        for delivery in deliveries:
+            if delivery.queue.dispatch is not None:
+                settled.setdefault(delivery.queue, []).append(delivery)
+        for queue, items in settled.items():
+            assert queue.dispatch is not None
+            queue.dispatch.settled(items)
+        return settled
 
     def drop(self, deliveries: Sequence[Delivery]) -> None:
         """Give up messages that were rejected for good: they become dead letters."""

@@ -58,6 +58,16 @@ class _Level:
                 heapify(self.order)
         return message
 
+    def first(self) -> int:
+        """Return the lowest position; there must be one."""
+        while self.order and self.order[0] not in self.returned:
+            heappop(self.order)
+        return self.order[0] if self.order else next(iter(self.messages))
+
+    def find(self, position: int) -> Message | None:
+        message = self.messages.get(position)
+        return self.returned.get(position) if message is None else message
+
     def placed(self) -> Iterator[tuple[int, Message]]:
         yield from sorted(self.returned.items())
         yield from self.messages.items()
@@ -145,6 +155,10 @@ class IndexedReady(ReadyMessages):
                 is_redelivered = is_returned or position < self._redelivered_until
                 return Ready(position, message, is_redelivered)
         raise IndexError("no ready message")
+
+    def pop_oldest(self) -> Ready:
+        """Take the message that has to make room for others; raises as ``pop`` does."""
+        return self.pop()
 
     def give_back(self, position: int, message: Message) -> None:
         """Put a message back where it was: its level and its place in there (FEATURES A9.8)."""

@@ -63,5 +63,5 @@ class Limits:
         """Take messages from the head until the rest is within the limits; return them."""
         dropped = []
         while len(ready) > self._max_length or ready.size > self._max_size:
-            dropped.append(ready.pop().message)
+            dropped.append(ready.pop_oldest().message)
         return dropped

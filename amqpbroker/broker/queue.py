@@ -4,8 +4,8 @@ publish → (a ready consumer | ready messages) → deliver → settle. A messag
 with room never becomes ready. Whatever may free a consumer or add a message ends in ``pump``.
 
 What a queue can do beyond that is done by objects that an ordinary queue does not have: ``limits``,
-``expiry`` and ``lease``, each with a module of its name, and an ``IndexedReady`` in place of
-``ReadyMessages``. This is the classic queue; other types are in ``queue_types``.
+``expiry``, ``lease`` and ``dispatch``, each with a module of its name, and an ``IndexedReady`` in
+place of ``ReadyMessages``. This is the classic queue; other types are in ``queue_types``.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from amqpbroker.broker.indexed_ready import IndexedReady
 from amqpbroker.broker.lease import Lease
 from amqpbroker.broker.limits import Limits
 from amqpbroker.broker.message import Delivery, Message
+from amqpbroker.broker.message_groups import MessageGroups
 from amqpbroker.broker.ready import ReadyMessages
 from amqpbroker.broker.settings import ORDINARY, QueueSettings
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from amqpbroker.broker.consumer import Consumer
     from amqpbroker.broker.deduplication import Window
+    from amqpbroker.broker.dispatch import Dispatch
     from amqpbroker.broker.journal import Journal
     from amqpbroker.broker.ready import Ready
     from amqpbroker.broker.session import Session
@@ -45,6 +47,7 @@ class Queue:
         "arguments",
         "consumers",
         "definition",
+        "dispatch",
         "exclusive_consumer",
         "expiry",
         "had_consumer",
@@ -109,6 +112,7 @@ class Queue:
         self.limits: Limits | None = None
         self.expiry: Expiry | None = None
         self.lease: Lease | None = None
+        self.dispatch: Dispatch | None = None
         self.is_ordinary = True
         """Whether publishing has nothing to look after."""
         self.vhost: VHost | None = None
@@ -130,6 +134,9 @@ class Queue:
         vhost = self.vhost
         assert vhost is not None
         self.settings = settings
+        if settings.message_groups and self.dispatch is None:
+            self.dispatch = groups = MessageGroups(self)
+            self.ready = groups.ready
         self.limits = Limits.of(settings, is_late=self.is_refusing_late)
         if self.limits is not None or settings.max_priority:
             self.ready = IndexedReady.of(self.ready, settings.max_priority)
@@ -142,7 +149,8 @@ class Queue:
             self.lease = Lease(
                 vhost.timers, self.consumers, settings.expires_ms, partial(vhost.expire_queue, self)
             )
-        self.is_ordinary = self.limits is None and self.expiry is None
+        features = (self.limits, self.expiry, self.dispatch)
+        self.is_ordinary = not any(feature is not None for feature in features)
         if settings.ack_deadline_ms is not None or settings.consumer_timeout_ms is not None:
             self.has_deadlines = True
         self._keep_limits()
@@ -212,7 +220,7 @@ class Queue:
             self._discard(limits.refusal_reason, messages)
             return len(messages)
         start = 0
-        if not ready:
+        if not ready and self.dispatch is None:
             start = self._hand_over(publication, bodies, messages)
         if start < len(messages):
             first = ready.next_position
@@ -321,6 +329,9 @@ class Queue:
         self._deliver()
 
     def _deliver(self) -> None:
+        if self.dispatch is not None:
+            self.dispatch.deliver()
+            return
         ready = self.ready
         while ready:
             turn = self.consumers.next()
@@ -331,12 +342,12 @@ class Queue:
             left = min(room, len(ready))
             while left > 0:
                 position, run, is_redelivered = ready.pop_run(left, session.room_size)
-                self._deliver_run(consumer, position, run, is_redelivered)
+                self.deliver_run(consumer, position, run, is_redelivered)
                 left -= len(run)
                 if session.is_full:
                     break
 
-    def _deliver_run(
+    def deliver_run(
         self, consumer: Consumer, position: int, run: list[Message], is_redelivered: bool
     ) -> None:
         """Deliver messages that share a publication, from ``position`` on."""
@@ -370,6 +381,8 @@ class Queue:
         self.renew()
         if self.expiry is not None:
             self.expiry.drop_due()
+        if self.dispatch is not None:
+            return self.dispatch.get()
         return self.ready.pop() if self.ready else None
 
     def settle(self, messages: Iterable[Message]) -> None:
@@ -397,12 +410,16 @@ class Queue:
             self.exclusive_consumer = consumer
         if "x-ack-deadline" in consumer.arguments or "x-consumer-timeout" in consumer.arguments:
             self.has_deadlines = True
+        if self.dispatch is not None:
+            self.dispatch.consumers_changed()
 
     def remove_consumer(self, consumer: Consumer) -> None:
         """Let a consumer leave; its unsettled deliveries stay with its channel."""
         self.consumers.remove(consumer)
         if self.exclusive_consumer is consumer:
             self.exclusive_consumer = None
+        if self.dispatch is not None:
+            self.dispatch.consumers_changed()
         self.renew()
 
     def renew(self) -> None:

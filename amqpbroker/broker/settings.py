@@ -38,6 +38,8 @@ class QueueSettings:
     dead_letter_exchange: str | None = None
     """The empty name is the default exchange and not the same as None (T26)."""
     dead_letter_routing_key: str | None = None
+    message_groups: bool = False
+    """Whether of each group one message at a time is out (FEATURES N5)."""
     ack_deadline_ms: int | None = None
     """After which an unsettled delivery comes back (FEATURES N4)."""
     consumer_timeout_ms: int | None = None
@@ -79,6 +81,7 @@ _FIELDS: Final = {
     "x-max-priority": "max_priority",
     "x-dead-letter-exchange": "dead_letter_exchange",
     "x-dead-letter-routing-key": "dead_letter_routing_key",
+    "x-message-groups": "message_groups",
     "x-ack-deadline": "ack_deadline_ms",
     "x-consumer-timeout": "consumer_timeout_ms",
     "x-dead-letter-strategy": "dead_letter_strategy",

@@ -166,7 +166,7 @@ def test_a_dead_letter_that_is_not_one_batch_with_the_settle(
 
 
 def test_a_message_that_stays_ready_while_it_is_delivered(monkeypatch: pytest.MonkeyPatch) -> None:
-    deliver, calls = Queue._deliver_run, count(1)
+    deliver, calls = Queue.deliver_run, count(1)
 
     def twice(
         self: Queue, consumer: Consumer, position: int, run: list[Message], is_redelivered: bool
@@ -175,7 +175,7 @@ def test_a_message_that_stays_ready_while_it_is_delivered(monkeypatch: pytest.Mo
         if not next(calls) % 50 and not consumer.no_ack:
             self.ready.give_back(position, run[0])
 
-    monkeypatch.setattr(Queue, "_deliver_run", twice)
+    monkeypatch.setattr(Queue, "deliver_run", twice)
     assert is_found_out("had it", "twice", "came back")
 
 
