@@ -19,7 +19,7 @@
 #include <amqp_tcp_socket.h>
 
 static const char *host; static int port; static const char *mode;
-static long n=100000; static int size=100, persistent=0, confirm=0, autoack=1, prefetch=0, multiack=1, durable=0, pairs=1, purge=1, separate=1;
+static long n=100000; static int size=100, persistent=0, confirm=0, autoack=1, prefetch=0, multiack=1, durable=0, pairs=1, purge=1, separate=1, maxprio=0, ids=0;
 static double rate=1000; static const char *queue="bench", *exchange="", *user="guest", *pass="guest", *vhost="/", *qtype="";
 static double now(void){struct timespec t;clock_gettime(CLOCK_MONOTONIC,&t);return t.tv_sec+t.tv_nsec*1e-9;}
 static void die(const char*w,amqp_rpc_reply_t r){
@@ -36,8 +36,9 @@ static amqp_connection_state_t conn(void){
   amqp_channel_open(c,1); die("channel",amqp_get_rpc_reply(c)); return c;
 }
 static void declare(amqp_connection_state_t c,const char*q){
-  amqp_table_t t=amqp_empty_table; amqp_table_entry_t e; 
-  if(*qtype){e.key=amqp_cstring_bytes("x-queue-type");e.value.kind=AMQP_FIELD_KIND_UTF8;e.value.value.bytes=amqp_cstring_bytes(qtype);t.num_entries=1;t.entries=&e;}
+  amqp_table_entry_t e[2]; amqp_table_t t={0,e};
+  if(*qtype){amqp_table_entry_t*a=&e[t.num_entries++];a->key=amqp_cstring_bytes("x-queue-type");a->value.kind=AMQP_FIELD_KIND_UTF8;a->value.value.bytes=amqp_cstring_bytes(qtype);}
+  if(maxprio){amqp_table_entry_t*a=&e[t.num_entries++];a->key=amqp_cstring_bytes("x-max-priority");a->value.kind=AMQP_FIELD_KIND_I32;a->value.value.i32=maxprio;}
   amqp_queue_declare(c,1,amqp_cstring_bytes(q),0,durable,0,0,t); die("declare",amqp_get_rpc_reply(c));
   if(purge){amqp_queue_purge(c,1,amqp_cstring_bytes(q));die("purge",amqp_get_rpc_reply(c));}
 }
@@ -60,9 +61,12 @@ static void*pub(void*p){
   if(confirm){amqp_confirm_select(c,1);die("confirm",amqp_get_rpc_reply(c));}
   char*body=malloc(size+16); memset(body,'x',size+16); amqp_bytes_t b={size,body};
   amqp_basic_properties_t pr; memset(&pr,0,sizeof pr); pr._flags=AMQP_BASIC_DELIVERY_MODE_FLAG; pr.delivery_mode=persistent?2:1;
+  char id[32]; if(maxprio)pr._flags|=AMQP_BASIC_PRIORITY_FLAG; if(ids)pr._flags|=AMQP_BASIC_MESSAGE_ID_FLAG;
   struct confirms acked={0,0,confirm?calloc(n+1,1):0}; j->t0=now();
   for(long i=0;i<n;i++){
     if(!strcmp(mode,"lat")){double due=j->t0+i/rate;double d=due-now();if(d>0){struct timespec ts={(time_t)d,(long)((d-(time_t)d)*1e9)};nanosleep(&ts,0);}double t=now();memcpy(body,&t,8);}
+    if(maxprio)pr.priority=i%(maxprio+1);
+    if(ids){snprintf(id,sizeof id,"%d-%ld",j->id,i);pr.message_id=amqp_cstring_bytes(id);}
     int r=amqp_basic_publish(c,1,amqp_cstring_bytes(exchange),amqp_cstring_bytes(q),0,0,&pr,b);
     if(r<0){fprintf(stderr,"publish: %s\n",amqp_error_string2(r));exit(3);}
     if(confirm&&(uint64_t)(i+1)-acked.count>=(uint64_t)confirm)drain_confirms(c,&acked,i+1,confirm/2);
@@ -93,7 +97,7 @@ int main(int ac,char**av){
   for(int i=4;i<ac;i++){char*v=strchr(av[i],'=');if(!v)continue;*v++=0;char*k=av[i];
 #define I(x) if(!strcmp(k,#x))x=atol(v)
 #define S(x) if(!strcmp(k,#x))x=v
-    I(n);I(size);I(persistent);I(confirm);I(autoack);I(prefetch);I(multiack);I(durable);I(pairs);I(purge);S(queue);S(exchange);S(user);S(pass);S(vhost);S(qtype);if(!strcmp(k,"rate"))rate=atof(v);}
+    I(n);I(size);I(persistent);I(confirm);I(autoack);I(prefetch);I(multiack);I(durable);I(pairs);I(purge);S(queue);S(exchange);S(user);S(pass);S(vhost);S(qtype);I(maxprio);I(ids);if(!strcmp(k,"rate"))rate=atof(v);}
   if(!strcmp(mode,"lat")&&size<8)size=8;
   amqp_connection_state_t c=conn(); for(int i=0;i<pairs;i++){char q[256];qname(q,i);if(strcmp(mode,"con"))declare(c,q);}
   pthread_t tp[256],tc[256]; struct job jp[256],jc[256]; memset(jp,0,sizeof jp);memset(jc,0,sizeof jc);

@@ -60,6 +60,18 @@ WORKLOADS = (
         (Measure("e2e_rate", "durable, persistent, confirms, window 1000", 2.0, needs_disk=True),),
     ),
     Workload(
+        "priority", "e2e", 60_000, ("maxprio=10",),
+        (Measure("e2e_rate", "queue with 11 priorities, all used, auto-ack", 1.5),),
+    ),
+    Workload(
+        "message-ids", "e2e", 60_000, ("ids=1",),
+        (Measure("e2e_rate", "transient, a message id each, auto-ack", 1.0),),
+    ),
+    Workload(
+        "durable-ids", "e2e", 40_000, ("ids=1", "durable=1", "persistent=1", "confirm=1000"),
+        (Measure("e2e_rate", "durable, a message id each, confirms", 1.0, needs_disk=True),),
+    ),
+    Workload(
         "latency-1k", "lat", 2_000, ("rate=1000",),
         (
             Measure("p50", "latency at 1 k/s, p50", is_rate=False),
