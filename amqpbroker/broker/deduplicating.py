@@ -31,19 +31,20 @@ _OF_EXCHANGE: Final = WINDOW_PREFIX + "exchange "
 
 
 class Windows:
-    """The windows of a vhost; a vhost without any pays one look at ``_is_used`` per route."""
+    """The windows of a vhost; a vhost without any pays one look at ``is_used`` per route."""
 
     def __init__(self, vhost: VHost) -> None:
         self._vhost = vhost
         self._of_exchanges: dict[str, Window] = {}
-        self._is_used = False
+        self.is_used = False
+        """Whether any queue or exchange has one."""
 
     def add_queue(self, queue: Queue) -> None:
         """Give a new queue its window if it asks for one."""
         if DEDUPLICATION in queue.arguments and queue.arguments[DEDUPLICATION].value:
             settings = WindowSettings.of(queue.arguments)
             queue.window = Window(self._vhost, _OF_QUEUE + queue.name, settings)
-            self._is_used = True
+            self.is_used = True
 
     def add_exchange(self, exchange: Exchange) -> None:
         """Give a new exchange its window if it asks for one."""
@@ -52,7 +53,7 @@ class Windows:
             settings = WindowSettings.of(exchange.arguments)
             window = Window(self._vhost, _OF_EXCHANGE + exchange.name, settings)
             self._of_exchanges[exchange.name] = window
-            self._is_used = True
+            self.is_used = True
 
     def remove_exchange(self, exchange: Exchange) -> None:
         """Forget what an exchange has seen: it is deleted."""
@@ -82,7 +83,7 @@ class Windows:
         reply_consumer: ReplyConsumer | None = None,
     ) -> Route:
         """Return a route to queues, some of which may have windows."""
-        if self._is_used and any(
+        if self.is_used and any(
             queue.window is not None and queue.window.expects_key(publication) for queue in queues
         ):
             return QueueWindowsRoute(publication, queues)
@@ -90,7 +91,7 @@ class Windows:
 
     def guarded(self, route: Route) -> Route:
         """Return what the exchange that a route starts at makes of it."""
-        if not self._is_used:
+        if not self.is_used:
             return route
         window = self._of_exchanges.get(route.publication.exchange)
         if window is None or not window.expects_key(route.publication):

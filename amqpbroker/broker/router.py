@@ -28,6 +28,10 @@ ROUTE_CACHE_COUNT_MAX: Final = 16384
 ROUTE_MEMO_COUNT_MAX: Final = 64
 """Routes remembered per session: as many as the connection remembers publications."""
 
+_SPECIAL_PROPERTIES: Final = frozenset({"expiration", "reply_to", "user_id"})
+_SPECIAL_HEADERS: Final = frozenset({"BCC", "CC", "x-delay", "x-deliver-at"})
+"""What is checked, changes the route, or is changed (FEATURES A5.8-A5.10, A5.16, N2)."""
+
 
 class Route:
     """Where messages of a publication go, and what consumers see of it."""
@@ -96,24 +100,35 @@ class Route:
 
 
 class RouteMemo:
-    """The routes of the last publications of one session.
+    """The routes of the last publications of one session, and queues by exchange and routing key.
 
     They are not kept on the publications: queued messages would hold them for as long as they wait,
     each in a reference cycle that only the cycle collector frees.
     """
 
-    __slots__ = ("_epoch", "_routes")
+    __slots__ = ("_epoch", "_queues", "_routes")
 
     def __init__(self) -> None:
         self._routes: dict[Publication, Route] = {}
+        self._queues: dict[tuple[str, str], tuple[Queue, ...]] = {}
         self._epoch: object = None
 
     def get(self, publication: Publication, epoch: object) -> Route | None:
-        """Return the route that was remembered in this epoch of the vhost, if one was."""
+        """Return the route that was remembered in this epoch of the vhost, if one was.
+
+        A plain publication has one if others with its exchange and routing key were remembered.
+        """
         if epoch is not self._epoch:
             self._routes.clear()
+            self._queues.clear()
             self._epoch = epoch
-        return self._routes.get(publication)
+        route = self._routes.get(publication)
+        if route is None and self._queues:
+            queues = self._queues.get((publication.exchange, publication.routing_key))
+            if queues is not None and is_plain(publication):
+                route = Route(publication, queues)
+                self.remember(publication, route)
+        return route
 
     def remember(self, publication: Publication, route: Route) -> None:
         """Keep a route, for as long as the epoch last asked for."""
@@ -121,10 +136,35 @@ class RouteMemo:
             self._routes.clear()
         self._routes[publication] = route
 
+    def remember_key(self, publication: Publication, queues: tuple[Queue, ...]) -> None:
+        """Keep where all plain publications with this exchange and routing key go.
+
+        For keyed exchanges only, and if this publication has passed all checks.
+        """
+        if len(self._queues) >= ROUTE_MEMO_COUNT_MAX:
+            self._queues.clear()
+        self._queues[publication.exchange, publication.routing_key] = queues
+
+
+def is_plain(publication: Publication) -> bool:
+    """Return whether exchange and routing key alone decide what may and will happen to it."""
+    properties = publication.properties
+    headers = properties.get("headers")
+    return (
+        not publication.immediate
+        and _SPECIAL_PROPERTIES.isdisjoint(properties)
+        and (headers is None or _SPECIAL_HEADERS.isdisjoint(headers))
+    )
+
 
 def is_stable(vhost: VHost, exchange: Exchange) -> bool:
     """Return whether equal messages to ``exchange`` have equal routes until the next epoch."""
     return all(passed.is_stable for passed in reachable(exchange, vhost.exchanges))
+
+
+def is_keyed(vhost: VHost, exchange: Exchange) -> bool:
+    """Return whether routing keys alone decide where messages to ``exchange`` go."""
+    return all(passed.is_keyed for passed in reachable(exchange, vhost.exchanges))
 
 
 def find_queues(vhost: VHost, exchange: Exchange, publication: Publication) -> tuple[Queue, ...]:
@@ -139,7 +179,7 @@ def find_queues(vhost: VHost, exchange: Exchange, publication: Publication) -> t
     if cached is not None:
         return cached
     queues = _find(vhost, exchange, publication)
-    if all(passed.is_keyed for passed in reachable(exchange, vhost.exchanges)):
+    if is_keyed(vhost, exchange):
         if len(vhost.routes) >= ROUTE_CACHE_COUNT_MAX:
             vhost.routes.clear()
         vhost.routes[key] = queues

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _FRAME: Final = struct.Struct(">BHI")
 _CONTENT: Final = struct.Struct(">HHQ")
+_HEADER_FRAME: Final = struct.Struct(">BHIHHQ")
 _DELIVER: Final = struct.Struct(">BHIHHB")
 _TAG: Final = struct.Struct(">Q")
 _END: Final = b"\xce"
@@ -190,7 +191,17 @@ def content(
 class DeliverEncoder:
     """Writes basic.deliver and its content for one consumer."""
 
-    __slots__ = ("_frame_size_max", "_fresh", "_head", "_number", "_publication", "_tag", "_tail")
+    __slots__ = (
+        "_exchange",
+        "_frame_size_max",
+        "_fresh",
+        "_head",
+        "_names",
+        "_number",
+        "_publication",
+        "_routing_key",
+        "_tag",
+    )
 
     def __init__(self, number: int, consumer_tag: str, frame_size_max: int) -> None:
         self._number = number
@@ -198,7 +209,9 @@ class DeliverEncoder:
         self._tag = bytes((len(tag),)) + tag
         self._frame_size_max = frame_size_max
         self._publication: Publication | None = None
-        self._head = self._fresh = self._tail = b""
+        self._exchange: str | None = None
+        self._routing_key = ""
+        self._head = self._names = self._fresh = b""
 
     def size(self, publication: Publication) -> int:
         """Return the bytes that one delivery takes, its body included (in a single frame)."""
@@ -212,7 +225,7 @@ class DeliverEncoder:
         """Return the frames of one delivery."""
         if publication is not self._publication:
             self._prepare(publication)
-        tail = self._tail if redelivered else self._fresh
+        tail = b"\x01" + self._fresh[1:] if redelivered else self._fresh
         size = publication.body_size
         if 0 < size <= self._frame_size_max - FRAME_OVERHEAD_SIZE:
             return b"%b%b%b%b\xce" % (self._head, _TAG.pack(delivery_tag), tail, body)
@@ -236,6 +249,10 @@ class DeliverEncoder:
             return
         if publication is not self._publication:
             self._prepare(publication)
+        if len(bodies) == 1:
+            tag = _TAG.pack(first_tag)
+            out.append(b"%b%b%b%b\xce" % (self._head, tag, self._fresh, bodies[0]))
+            return
         tags = range(first_tag, first_tag + len(bodies))
         pieces = zip(
             repeat(self._head), map(_TAG.pack, tags), repeat(self._fresh), bodies, repeat(_END)
@@ -243,16 +260,24 @@ class DeliverEncoder:
         out.extend(chain.from_iterable(pieces))
 
     def _prepare(self, publication: Publication) -> None:
-        exchange = publication.exchange.encode("utf-8", "surrogateescape")
-        key = publication.routing_key.encode("utf-8", "surrogateescape")
-        size = 4 + len(self._tag) + 8 + 1 + 1 + len(exchange) + 1 + len(key)
+        if publication.exchange != self._exchange or publication.routing_key != self._routing_key:
+            self._name(publication.exchange, publication.routing_key)
+        raw = publication.raw_properties
+        body_size = publication.body_size
+        header = _HEADER_FRAME.pack(2, self._number, 12 + len(raw), CLASS_BASIC, 0, body_size)
+        body = b""
+        if 0 < body_size <= self._frame_size_max - FRAME_OVERHEAD_SIZE:
+            body = _FRAME.pack(3, self._number, body_size)
+        self._fresh = b"%b%b%b\xce%b" % (self._names, header, raw, body)
+        self._publication = publication
+
+    def _name(self, exchange: str, routing_key: str) -> None:
+        """Encode what deliveries of one exchange and routing key have in common."""
+        self._exchange = exchange
+        self._routing_key = routing_key
+        name = exchange.encode("utf-8", "surrogateescape")
+        key = routing_key.encode("utf-8", "surrogateescape")
+        size = 4 + len(self._tag) + 8 + 1 + 1 + len(name) + 1 + len(key)
         head = _DELIVER.pack(1, self._number, size, CLASS_BASIC, 60, self._tag[0])
         self._head = head + self._tag[1:]
-        names = b"%c%b%c%b\xce" % (len(exchange), exchange, len(key), key)
-        rest = names + header_frame(self._number, publication)
-        body_size = publication.body_size
-        if 0 < body_size <= self._frame_size_max - FRAME_OVERHEAD_SIZE:
-            rest += _FRAME.pack(3, self._number, body_size)
-        self._fresh = b"\x00" + rest
-        self._tail = b"\x01" + rest
-        self._publication = publication
+        self._names = b"\x00%c%b%c%b\xce" % (len(name), name, len(key), key)

@@ -11,7 +11,14 @@ from amqpbroker.broker.arguments import expiry_error
 from amqpbroker.broker.delayed import DelayedRoute
 from amqpbroker.broker.message import Message, without_bcc
 from amqpbroker.broker.names import REPLY_TO, REPLY_TO_PREFIX
-from amqpbroker.broker.router import find_queues, find_queues_once, is_stable
+from amqpbroker.broker.router import (
+    Route,
+    find_queues,
+    find_queues_once,
+    is_keyed,
+    is_plain,
+    is_stable,
+)
 from amqpbroker.errors import access_refused, not_implemented, precondition_failed
 from amqpbroker.routing.types.topic_exchange import TopicExchange
 from amqpbroker.wire.events import Publish
@@ -19,7 +26,6 @@ from amqpbroker.wire.events import Publish
 if TYPE_CHECKING:
     from amqpbroker.broker.channel import Channel
     from amqpbroker.broker.direct_reply_to import ReplyConsumer
-    from amqpbroker.broker.router import Route
     from amqpbroker.routing.exchange import Exchange
     from amqpbroker.wire.content import Publication
 
@@ -60,6 +66,10 @@ def publish(channel: Channel, event: Publish) -> None:
     is_for_once = route.reply_consumer is not None or interceptors.is_active
     if not is_for_once and publication.properties.get("reply_to") != REPLY_TO:
         routes.remember(publication, route)
+        # A route of another kind is not for all publications with this key.
+        is_by_key = type(route) is Route and not windows.is_used
+        if is_by_key and is_keyed(channel.vhost, exchange) and is_plain(publication):
+            routes.remember_key(publication, route.queues)
     _accept(channel, route, bodies)
 
 
