@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from amqpbroker.routing.route import reachable, route
+from amqpbroker.routing.route import DEFAULT_EXCHANGE, reachable, route
 
 if TYPE_CHECKING:
     from amqpbroker.broker.channel import Channel
@@ -85,6 +85,17 @@ class Route:
         elif publication.mandatory and channel is not None:
             channel.session.return_unroutable(channel, publication, bodies)
         return 0, refused
+
+    def again(self, vhost: VHost) -> Route:
+        """Return the route to the queues that have the names now; special ones stay as they are."""
+        if type(self) is not Route:
+            return self
+        if self.publication.exchange == DEFAULT_EXCHANGE:
+            queues = find_queues(vhost, vhost.exchange(DEFAULT_EXCHANGE), self.publication)
+        else:
+            names = [queue.name for queue in self.queues]
+            queues = tuple(vhost.queues[name] for name in names if name in vhost.queues)
+        return Route(self.publication, queues, self.reply_consumer)
 
     def _keep(self, bodies: list[bytes]) -> tuple[int, int]:
         durable = [queue for queue in self.durable_queues if not queue.is_deleted]

@@ -1,6 +1,8 @@
 """A transaction of one channel (FEATURES A7).
 
-Publishes are routed when they come and reach their queues at commit; settled deliveries wait
+Publishes are routed when they come and reach their queues at commit. A route is one to names, as in
+RabbitMQ: they may have been deleted and declared meanwhile (and the default exchange routes to a
+name whether there is such a queue or not). Settled deliveries wait
 outside of ``unsettled`` until then. Commit applies publishes first, then settles, in their order.
 """
 
@@ -27,12 +29,13 @@ class Transaction:
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
-        self._publishes: list[tuple[Route, list[bytes]]] = []
+        self._publishes: list[tuple[Route, list[bytes], object]] = []
+        """With the epoch of the vhost at that time."""
         self._settles: list[tuple[Outcome, list[Delivery]]] = []
 
     def publish(self, route: Route, bodies: list[bytes]) -> None:
         """Keep messages until commit."""
-        self._publishes.append((route, bodies))
+        self._publishes.append((route, bodies, self._channel.vhost.epoch))
 
     def settle(self, outcome: Outcome, deliveries: list[Delivery]) -> None:
         """Keep the settling of deliveries, taken from the channel, until commit."""
@@ -47,7 +50,11 @@ class Transaction:
         publishes, settles = self._publishes, self._settles
         self._publishes, self._settles = [], []
         channel = self._channel
-        published = [route.publish(channel, bodies) for route, bodies in publishes]
+        vhost = channel.vhost
+        published = [
+            (route if epoch is vhost.epoch else route.again(vhost)).publish(channel, bodies)
+            for route, bodies, epoch in publishes
+        ]
         for outcome, deliveries in settles:
             getattr(channel, outcome)(deliveries)
         is_kept = any(item.message.run for _, deliveries in settles for item in deliveries)

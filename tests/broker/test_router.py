@@ -9,6 +9,7 @@ import pytest
 from pamqp import commands
 
 from amqpbroker.broker.message import Message
+from amqpbroker.broker.names import REPLY_TO
 from amqpbroker.broker.router import ROUTE_CACHE_COUNT_MAX, ROUTE_MEMO_COUNT_MAX, Route, RouteMemo
 from amqpbroker.wire.content import Publication
 from tests.amqp_bytes import properties
@@ -99,6 +100,36 @@ def test_what_one_channel_worked_out_serves_another(client: MemoryClient) -> Non
     client.call(commands.Tx.Rollback(), commands.Tx.RollbackOk, 2)
     send(client, b"3")
     assert got(client, "a") == [[b"1", b"3"]]
+
+
+@pytest.mark.parametrize(("change", "expected"), CHANGES)
+def test_a_change_counts_for_other_messages_with_the_same_key(
+    client: MemoryClient,
+    other: MemoryClient,
+    change: Callable[[MemoryClient], None],
+    expected: list[list[bytes]],
+) -> None:
+    client.publish("k", b"1", exchange="x", header=properties(message_id="1"))
+    change(other)
+    client.publish("k", b"2", exchange="x", header=properties(message_id="2"))
+    assert got(client, "a", "b") == expected
+
+
+def test_what_is_special_is_checked_though_others_with_its_key_were_plain(
+    client: MemoryClient,
+) -> None:
+    client.publish("a", b"1", header=properties(message_id="1"))
+    copies = {"CC": ("A", (("S", b"b"),))}
+    client.publish("a", b"2", header=properties(message_id="2", headers=copies))
+    client.publish("a", b"3", header=properties(headers={"x-delay": ("I", 60_000)}))
+    assert got(client, "a", "b") == [[b"1", b"2"], [b"2"]]
+    for wrong in ({"expiration": "no"}, {"user_id": "somebody"}, {"reply_to": REPLY_TO}):
+        client.publish("a", b"4", header=properties(**wrong))
+        assert client.read(commands.Channel.Close).reply_code == 406
+        client.send_command(commands.Channel.CloseOk())
+        client.open_channel()
+        client.publish("a", b"5", header=properties(message_id="5"))
+    assert got(client, "a") == [[b"5"] * 3]
 
 
 def test_each_queue_gets_one_copy(client: MemoryClient) -> None:

@@ -47,6 +47,27 @@ def test_publishes_wait_for_the_commit(client: MemoryClient, other: MemoryClient
     assert other.get_all("q") == THREE
 
 
+def test_names_are_looked_up_at_the_commit(client: MemoryClient, other: MemoryClient) -> None:
+    client.declare("bound")
+    client.bind("bound", "amq.direct", "k")
+    client.publish("later", b"1")
+    client.publish("q", b"2")
+    client.publish("k", b"3", exchange="amq.direct")
+    other.declare("later")
+    for name in ("q", "bound"):
+        other.delete(name)
+        other.declare(name)
+    other.declare("late")
+    other.bind("late", "amq.direct", "k")
+    commit(client)
+    assert [other.get_all(name) for name in ("later", "q", "bound", "late")] == [
+        [b"1"],
+        [b"2"],
+        [b"3"],
+        [],
+    ]
+
+
 def test_a_rollback_drops_publishes(client: MemoryClient) -> None:
     client.publish("q", *THREE)
     rollback(client)
@@ -135,8 +156,8 @@ def test_a_queue_that_is_gone_at_commit_gets_nothing(
     client.publish("q", b"1")
     client.publish("r", b"2")
     other.delete("q")
-    other.declare("q")
     commit(client)
+    other.declare("q")
     assert other.get("q") is None
     assert other.get_all("r") == [b"2"]
 
