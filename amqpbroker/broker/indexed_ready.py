@@ -166,6 +166,14 @@ class IndexedReady(ReadyMessages):
         self._count += 1
         self.size += message.publication.body_size
 
+    def find(self, position: int) -> Message | None:
+        """Return the message at a position and leave it there, None if it is not here."""
+        for level in self._levels:
+            message = level.messages.get(position) or level.returned.get(position)
+            if message is not None:
+                return message
+        return None
+
     def remove(self, position: int) -> Message | None:
         """Take the message at a position, None if it is not here."""
         for level in self._levels:

@@ -15,6 +15,7 @@ from amqpbroker.broker.delayed import Delayed
 from amqpbroker.broker.metadata import VHostMetadata
 from amqpbroker.broker.names import described
 from amqpbroker.broker.policies import Policies
+from amqpbroker.broker.redrive import Redrives
 from amqpbroker.broker.timers import Timers
 from amqpbroker.errors import not_found, precondition_failed, resource_locked
 from amqpbroker.routing.binding import Binding, Destination
@@ -41,6 +42,7 @@ class VHost:
         self.dead_letters = DeadLetters(self)
         self.delayed = Delayed(self)
         self.windows = Windows(self)
+        self.redrives = Redrives(self)
         self.store = store
         """Learns of every change of what is durable."""
         self.exchanges: dict[str, Exchange] = {

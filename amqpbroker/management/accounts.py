@@ -62,6 +62,7 @@ async def delete_vhost(broker: Broker, vhost: VHost) -> None:
         vhost.delete_queue(queue)
     vhost.delayed.discard()
     vhost.windows.discard()
+    vhost.redrives.discard()
     broker.users.delete_vhost(vhost.name)
     if broker.store is not None:
         broker.store.delete_vhost(vhost.name)

@@ -26,6 +26,7 @@ from amqpbroker.management import (
     permissions,
     policies,
     queues,
+    redrives,
     users,
     vhosts,
 )
@@ -60,6 +61,7 @@ RESOURCES: Final = (
     permissions,
     policies,
     queues,
+    redrives,
     users,
     vhosts,
 )

@@ -14,7 +14,6 @@ from anyio import to_thread
 from pydantic import BaseModel, Field
 
 from amqpbroker.broker.arguments import EXPIRY_MS_MAX
-from amqpbroker.errors import SoftError
 from amqpbroker.management.call import Answer, Api, Json, done
 from amqpbroker.management.errors import bad_request, not_found
 from amqpbroker.management.messages import describe_content, describe_payload
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from amqpbroker.auth.permissions import Permission
     from amqpbroker.broker.delayed import Pending
     from amqpbroker.broker.vhost import VHost
-    from amqpbroker.management.direct import DirectSession
 
 router = new_router()
 
@@ -70,14 +68,6 @@ async def _find(call: Api, vhost: VHost, message_id: str, permission: Permission
     return item
 
 
-async def _may_read(session: DirectSession, item: Pending) -> bool:
-    try:
-        await session.permit("exchange", item.publication.exchange, "read")
-    except SoftError:
-        return False
-    return True
-
-
 @router.get("/delayed/{vhost:name}")
 async def list_next(call: Api, vhost: str) -> Answer:
     """List messages in the order of their times: ``count`` of them, those ``after`` an id.
@@ -98,7 +88,12 @@ async def list_next(call: Api, vhost: str) -> Answer:
     shown = await to_thread.run_sync(nsmallest, count, (item for item in ids if item > after))
     with call.direct(found) as session:
         items = [item for item in map(found.delayed.find, shown) if item is not None]
-        rows = [_describe(item, vhost) for item in items if await _may_read(session, item)]
+        readable = [
+            item
+            for item in items
+            if await session.may("exchange", item.publication.exchange, "read")
+        ]
+    rows = [_describe(item, vhost) for item in readable]
     following = str(shown[-1]) if len(shown) == count else None
     return Json({"items": rows, "next": following, "total_count": len(ids)})
 
@@ -119,6 +114,8 @@ async def reschedule(call: Api, vhost: str, message_id: str) -> Answer:
         raise bad_request("deliver_at is more than ten years ahead")
     item = await _find(call, found, message_id, "write")
     changed = found.delayed.reschedule(item.id, body.deliver_at)
+    if changed is None:
+        raise not_found()  # it came while permissions were asked for
     await call.committed()
     return Json({"deliver_at": body.deliver_at, "id": str(changed)})
 

@@ -20,6 +20,7 @@ from amqpbroker.broker.channel import Channel
 from amqpbroker.broker.confirms import Confirms
 from amqpbroker.broker.message import Delivery
 from amqpbroker.broker.session import Session
+from amqpbroker.errors import SoftError
 from amqpbroker.management.errors import bad_request
 from amqpbroker.wire.codec import decode_method, encode_method
 from amqpbroker.wire.events import Publish
@@ -97,6 +98,14 @@ class DirectSession(Session):
         Raises :class:`~amqpbroker.errors.SoftError` 403.
         """
         await answered(partial(self.check, kind, name, permission))
+
+    async def may(self, kind: Kind, name: str, permission: Permission) -> bool:
+        """Return whether the user has a permission."""
+        try:
+            await self.permit(kind, name, permission)
+        except SoftError:
+            return False
+        return True
 
     def take(self, queue: Queue, count: int) -> Iterator[Ready]:
         """Yield up to ``count`` messages from the head, all for a negative one; they are lent."""
