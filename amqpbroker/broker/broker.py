@@ -94,7 +94,7 @@ class Broker:
             vhost.forget_routes()
 
     def messages_of(self, queue_ids: Iterable[int]) -> Iterator[tuple[int, Message]]:
-        """Yield (queue id, message) of all messages in durable queues, ready and unsettled.
+        """Yield (queue id, message) of all messages in durable queues, ready, unsettled or dead.
 
         Those on loan from a queue that was deleted are among them: they share what is known of
         where they lie with copies in other queues.
@@ -105,6 +105,10 @@ class Broker:
         for queue_id in ids & self.store.queues.keys():
             for message in self.store.queues[queue_id].ready:
                 yield queue_id, message
+        for vhost in self.vhosts.values():
+            for letter in vhost.dead_letters.held:
+                if letter.queue.id in ids:
+                    yield letter.queue.id, letter.message
         for session in self.sessions:
             for channel in session.channels.values():
                 for delivery in channel.deliveries():

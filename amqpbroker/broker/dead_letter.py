@@ -20,6 +20,8 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from amqpbroker.broker.at_least_once import HeldLetters, Letter
+from amqpbroker.broker.delivery_count import original_of
 from amqpbroker.broker.message import BlindPublication, Message, hide_keys
 from amqpbroker.broker.router import Route, find_queues, find_queues_once, is_stable
 from amqpbroker.wire.content import Publication, keys_in
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from amqpbroker.broker.queue import Queue
+    from amqpbroker.broker.quorum_queue import QuorumQueue
     from amqpbroker.broker.vhost import VHost
 
 logger = logging.getLogger("amqpbroker.dead_letter")
@@ -51,6 +54,8 @@ class _Transfer(NamedTuple):
     reason: str
     publication: Publication
     bodies: list[bytes]
+    letter: Letter | None = None
+    """If there is no more than one, and it must arrive."""
 
 
 class DeadLetters:
@@ -66,6 +71,8 @@ class DeadLetters:
         self._waiting: deque[_Transfer] = deque()
         self._is_busy = False
         self._known_cycles: set[tuple[str, ...]] = set()
+        self.held = HeldLetters(vhost.timers, self._send)
+        """Those that must arrive and have not."""
 
     def publish(self, queue: Queue, reason: str, messages: Iterable[Message]) -> None:
         """Publish messages to the dead-letter exchange of ``queue``, if it has one.
@@ -81,12 +88,38 @@ class DeadLetters:
                 bodies: list[bytes] = []
                 self._waiting.append(_Transfer(queue, reason, last, bodies))
             bodies.append(message.body)
+        self._work()
+
+    def publish_safely(self, queue: QuorumQueue, reason: str, messages: Iterable[Message]) -> None:
+        """Publish messages that ``queue`` keeps until they have arrived; see ``at_least_once``."""
+        now_s = int(self._now_s())
+        letters = [Letter(queue, reason, message, now_s) for message in messages]
+        for letter in letters:
+            self.held.hold(letter)
+        self._send(letters)
+
+    def _send(self, letters: Iterable[Letter]) -> None:
+        for letter in letters:
+            message = letter.message
+            publication = original_of(message.publication)
+            transfer = _Transfer(letter.queue, letter.reason, publication, [message.body], letter)
+            self._waiting.append(transfer)
+        self._work()
+
+    def _work(self) -> None:
         if self._is_busy:
             return
         self._is_busy = True
         try:
             while self._waiting:
-                self._publish(self._waiting.popleft())
+                transfer = self._waiting.popleft()
+                letter = transfer.letter
+                if letter is None:
+                    self._publish(transfer)
+                elif letter.is_held:
+                    self._publish(transfer)
+                    if letter.is_held and not letter.queue.settings.is_safe:
+                        self.held.arrived(letter)  # once is enough: the settings have changed
         finally:
             self._is_busy = False
 
@@ -102,7 +135,7 @@ class DeadLetters:
             transfer.queue.name,
             exchange.name,
             routing_key=settings.dead_letter_routing_key,
-            time_s=int(self._now_s()),
+            time_s=int(self._now_s()) if transfer.letter is None else transfer.letter.died_s,
         )
         if is_stable(self._vhost, exchange):
             queues = find_queues(self._vhost, exchange, publication)
@@ -119,14 +152,35 @@ class DeadLetters:
         queues: tuple[Queue, ...],
         bodies: list[bytes],
     ) -> None:
+        cycling: set[Queue] = set()
         if transfer.reason != REJECTED:
             deaths = deaths_of(publication.headers)
             cycling = {queue for queue in queues if is_cycle(queue.name, deaths)}
             if cycling:
                 self._report(cycling, deaths)
                 queues = tuple(queue for queue in queues if queue not in cycling)
-        if queues:
+        if transfer.letter is not None:
+            self._deliver_safely(transfer.letter, publication, queues, is_cycle=bool(cycling))
+        elif queues:
             Route(publication, queues).publish(None, bodies)
+
+    def _deliver_safely(
+        self,
+        letter: Letter,
+        publication: Publication,
+        queues: tuple[Queue, ...],
+        *,
+        is_cycle: bool,
+    ) -> None:
+        """Bring a letter to the queues that have not got it; one that only goes round is gone."""
+        bodies = [letter.message.body]
+        for queue in queues:
+            if queue.name not in letter.reached:
+                _, refused = Route(publication, (queue,)).publish(None, bodies)
+                if not refused:
+                    letter.reached.add(queue.name)
+        if (queues or is_cycle) and letter.reached.issuperset(queue.name for queue in queues):
+            self.held.arrived(letter)
 
     def _report(self, cycling: set[Queue], deaths: Sequence[tuple[str, Any]]) -> None:
         """Log each cycle once."""

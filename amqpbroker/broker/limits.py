@@ -12,6 +12,7 @@ from amqpbroker.broker.dead_letter import MAXLEN
 from amqpbroker.broker.settings import REJECT_PUBLISH, REJECT_PUBLISH_DLX
 
 if TYPE_CHECKING:
+    from amqpbroker.broker.at_least_once import Held
     from amqpbroker.broker.indexed_ready import IndexedReady
     from amqpbroker.broker.message import Message
     from amqpbroker.broker.settings import QueueSettings
@@ -22,10 +23,12 @@ UNLIMITED: Final = 1 << 62
 class Limits:
     """The limits of one queue, and what to do about them."""
 
-    __slots__ = ("_is_late", "_max_length", "_max_size", "is_refusing", "refusal_reason")
+    __slots__ = ("_is_late", "_max_length", "_max_size", "held", "is_refusing", "refusal_reason")
 
     def __init__(self, settings: QueueSettings, *, is_late: bool = False) -> None:
         self._is_late = is_late
+        self.held: Held | None = None
+        """Dead letters that count too."""
         self._max_length = UNLIMITED if settings.max_length is None else settings.max_length
         self._max_size = UNLIMITED if settings.max_size is None else settings.max_size
         refusing = (REJECT_PUBLISH,) if is_late else (REJECT_PUBLISH, REJECT_PUBLISH_DLX)
@@ -48,16 +51,25 @@ class Limits:
     def has_room(self, ready: IndexedReady, body_size: int) -> bool:
         """Return whether one more message fits."""
         if self._is_late:
-            return len(ready) <= self._max_length and ready.size <= self._max_size
+            count, size = self._total(ready)
+            return count <= self._max_length and size <= self._max_size
         return len(ready) < self._max_length and ready.size + body_size <= self._max_size
 
     def excess(self, ready: IndexedReady, body_size: int) -> int:
         """Return how many of the messages just taken, with bodies of one size, are refused."""
-        too_many = max(0, len(ready) - self._max_length)
-        too_large = ready.size - self._max_size
+        count, size = self._total(ready)
+        too_many = max(0, count - self._max_length)
+        too_large = size - self._max_size
         if too_large > 0 and body_size:
             too_many = max(too_many, -(-too_large // body_size))
         return max(0, too_many - 1) if self._is_late else too_many
+
+    def _total(self, ready: IndexedReady) -> tuple[int, int]:
+        """Return how many messages and bytes count."""
+        held = self.held
+        if held is None:
+            return len(ready), ready.size
+        return len(ready) + len(held), ready.size + held.size
 
     def drop_head(self, ready: IndexedReady) -> list[Message]:
         """Take messages from the head until the rest is within the limits; return them."""

@@ -48,6 +48,15 @@ class QueueSettings:
     delivery_limit: int | None = None
     """How often a message may come back to a quorum queue."""
 
+    @property
+    def is_safe(self) -> bool:
+        """Whether dead letters must arrive; what drops its head has no use for it (A10.10)."""
+        return (
+            self.dead_letter_strategy == AT_LEAST_ONCE
+            and self.overflow == REJECT_PUBLISH
+            and self.dead_letter_exchange is not None
+        )
+
     @classmethod
     def of(cls, arguments: Table, definition: Mapping[str, Any] | None = None) -> QueueSettings:
         """Return the settings that (checked) arguments of queue.declare and policies ask for."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, Field
 
+from amqpbroker.broker.quorum_queue import QuorumQueue
 from amqpbroker.management.call import Answer, Api, Arguments, Flag, Json, created, done
 from amqpbroker.management.connections import addresses
 from amqpbroker.management.consumers import describe as describe_consumer
@@ -58,8 +59,10 @@ def describe(call: Api, vhost: VHost, queue: Queue) -> dict[str, Any]:
     }
     if queue.consumers.is_single_active and active is not None:
         row["single_active_consumer_tag"] = active.tag
-    if queue.type == "quorum":
+    if isinstance(queue, QuorumQueue):
+        held = len(queue.held)
         row |= {"leader": call.node, "members": [call.node], "online": [call.node]}
+        row |= {"messages_dlx": held, "messages": ready + unsettled + held}
     if queue.owner is not None:
         row["owner_pid_details"] = {"name": queue.owner.name, **addresses(queue.owner.name)}
     return row
