@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, FilePath
 from pydantic_settings import BaseSettings, NoDecode
 
 from amqpbroker.setting_types import OptionalName, split_words
@@ -19,6 +19,23 @@ Mechanisms = Annotated[
     Field(min_length=1),
 ]
 """SASL mechanisms in the order in which they are offered."""
+
+
+Backends = Annotated[
+    tuple[
+        Annotated[str, Field(pattern=r"^(internal|oauth2)(/(internal|oauth2))?$")],
+        ...,
+    ],
+    NoDecode,
+    BeforeValidator(split_words),
+    Field(min_length=1),
+]
+"""Backends in the order in which they are asked; ``one/other``: who it is / what they may do."""
+
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(split_words)]
+"""Names in an order; in text separated by commas."""
+
+Url = Annotated[str, Field(pattern=r"^https?://[^/\s?#]+")]
 
 
 def _long_name(value: object) -> object:
@@ -40,3 +57,26 @@ class AuthSettings(BaseSettings):
     ] = "distinguished_name"
     ssl_cert_login_san_type: Literal["dns", "ip", "email", "uri"] = "dns"
     ssl_cert_login_san_index: int = Field(default=0, ge=0)
+
+    auth_backends: Backends = ("internal",)
+    """Who is asked whether somebody may log in (FEATURES A15.7)."""
+
+    # Tokens as passwords (FEATURES A15.6): auth_oauth2.* in rabbitmq.conf
+    oauth2_resource_server_id: str = ""
+    oauth2_scope_prefix: str | None = None
+    """What scopes for this broker begin with; None: the id and a dot."""
+    oauth2_verify_aud: bool = True
+    oauth2_require_exp: bool = True
+    oauth2_additional_scopes_key: str | None = None
+    oauth2_scope_aliases: dict[str, str] = Field(default_factory=dict)
+    oauth2_preferred_username_claims: Names = ()
+    oauth2_jwks_url: Url | None = None
+    oauth2_jwks_file: FilePath | None = None
+    oauth2_signing_keys: dict[str, FilePath] = Field(default_factory=dict)
+    """Id → PEM file of a public key or a certificate."""
+    oauth2_default_key: str | None = None
+    oauth2_algorithms: Names = ()
+    """Allowed ones; none: all that a key is good for."""
+    oauth2_https_cacertfile: FilePath | None = None
+    oauth2_https_verify: bool = True
+    oauth2_timeout_s: float = Field(default=5.0, gt=0)

@@ -13,6 +13,8 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from amqpbroker.rabbitmq_conf_auth import AuthKeys
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -51,6 +53,7 @@ class Conf:
 
     path: str
     settings: dict[str, Setting] = field(default_factory=dict)
+    auth_keys: AuthKeys = field(default_factory=AuthKeys)
 
     @property
     def values(self) -> dict[str, Any]:
@@ -100,6 +103,8 @@ def _take(conf: Conf, line: int, key: str, value: str) -> None:
             raise ConfError(f"{conf.path}:{line}: {key}: found {value!r}, expected {expected}")
     elif key.startswith("loopback_users"):
         _take_loopback_users(conf, line, key, value)
+    elif (found := conf.auth_keys.take(key, value)) is not None:
+        conf.settings[found[0]] = Setting(line, key, found[1])
     else:
         logger.warning("%s:%d: %s is not read by amqpbroker", conf.path, line, key)
 

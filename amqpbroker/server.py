@@ -27,6 +27,7 @@ from amqpbroker.broker.session import Session
 from amqpbroker.definitions import DefinitionsError, import_at_start
 from amqpbroker.definitions.sources import source_name
 from amqpbroker.direct_write import DirectWriter
+from amqpbroker.logins import open_chain
 from amqpbroker.memory import MemoryReturner, calm_collector, pause_collector
 from amqpbroker.progress import WorkProgress
 from amqpbroker.resources import ResourceMonitor
@@ -414,6 +415,11 @@ async def _has_imported(config: Config, broker: Broker) -> bool:
 
 async def _serve(config: Config, broker: Broker) -> int:
     server = Server(config, broker)
+    try:
+        broker.logins = open_chain(config, broker.users)
+    except (OSError, ValueError) as error:
+        logger.error("cannot start: %s", error)
+        return 1
     try:
         await server.listen()
     except (OSError, ValueError) as error:

@@ -22,7 +22,7 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
     "__init__": {"config"},
     "__main__": {"cli"},
     "cli": {"allocator", "server", "broker", "storage", "config", "errors"},
-    "server": SHELL | {"direct_write", "management", "memory", "progress", "resources"},
+    "server": SHELL | {"direct_write", "logins", "management", "memory", "progress", "resources"},
     "allocator": set(),
     "direct_write": set(),
     "memory": set(),
@@ -38,9 +38,12 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
     "auth": {"errors"},
     "config": {"auth_settings", "definitions_settings", "rabbitmq_conf", "setting_types"},
     "auth_settings": {"setting_types"},
+    "http_client": {"auth"},
+    "logins": {"auth", "config", "http_client"},
     "definitions_settings": set(),
     "setting_types": set(),
-    "rabbitmq_conf": set(),
+    "rabbitmq_conf": {"rabbitmq_conf_auth"},
+    "rabbitmq_conf_auth": set(),
     "errors": set(),
 }
 """Layer → the other layers that it may import. A layer is a folder or file of the package."""

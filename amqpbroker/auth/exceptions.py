@@ -3,6 +3,7 @@
 ::
 
     AuthenticationFailed   a login was refused; the reason is for the log alone
+    HttpFailed             a request to somebody else has no usable answer
     UserError
     ├── NoSuchUser
     ├── UserExists
@@ -26,6 +27,10 @@ class AuthenticationFailed(Exception):
 
     def __str__(self) -> str:
         return self.reason
+
+
+class HttpFailed(Exception):
+    """No usable answer to an HTTP request; the text says why, without the request."""
 
 
 class UserError(Exception):

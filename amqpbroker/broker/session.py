@@ -90,6 +90,8 @@ class Session:
         """Blocked until this connection has written what it has; who waits longest is first."""
         self._owed_confirms: list[Confirms] = []
         self._is_touched = False
+        self.expiry: Timer | None = None
+        """The end of the user's credentials; see ``handlers.credentials``."""
         self._finishing: Timer | None = None
         self.permits = Permits(self)
 
@@ -305,6 +307,8 @@ class Session:
 
     def close(self) -> None:
         """Give up everything held: consumers and deliveries, then exclusive queues (A1.13, T18)."""
+        if self.expiry is not None:
+            self.expiry.cancel()
         channels, self.channels = list(self.channels.values()), {}
         for channel in channels:
             channel.leave()

@@ -260,8 +260,10 @@ def _peer(request: Request) -> Peer:
 
 
 def _claim(header: str) -> Credentials:
-    """Return the credentials of HTTP Basic."""
+    """Return the credentials of HTTP Basic, or a token, which says itself whose it is."""
     scheme, _, token = header.partition(" ")
+    if scheme.lower() == "bearer":
+        return Credentials("", token.strip().encode())
     if scheme.lower() != "basic":
         raise ApiError(401, "", None)
     try:

@@ -9,6 +9,7 @@ from amqpbroker.auth.exceptions import AuthenticationFailed
 from amqpbroker.auth.permissions import check_vhost
 from amqpbroker.auth.sasl.authenticator import Authenticator
 from amqpbroker.auth.sasl.mechanism import Challenge
+from amqpbroker.broker.handlers.credentials import update_secret, watch_expiry
 from amqpbroker.broker.quotas import check_new_connection
 from amqpbroker.errors import not_allowed
 from amqpbroker.wire.connection import State
@@ -26,7 +27,6 @@ from amqpbroker.wire.methods import (
     ConnectionTune,
     ConnectionTuneOk,
     ConnectionUpdateSecret,
-    ConnectionUpdateSecretOk,
 )
 from amqpbroker.wire.table import Field, Table
 
@@ -180,6 +180,7 @@ def open_vhost(session: Session, event: ConnectionOpen) -> None:
     assert vhost is not None
     check_new_connection(session, session.principal.username, vhost)
     session.vhost = vhost
+    watch_expiry(session)
     session.send(0, ConnectionOpenOk())
     logger.info("%s: user '%s' opened vhost '%s'", session.name, session.principal.username, name)
 
@@ -193,11 +194,6 @@ def close(session: Session, _event: ConnectionClose) -> None:
 def close_ok(session: Session, _event: ConnectionCloseOk) -> None:
     """The client knows that it was closed: hang up."""
     session.finish()
-
-
-def update_secret(session: Session, _event: ConnectionUpdateSecret) -> None:
-    """Accept a new secret: passwords are checked at login only (FEATURES A1.14)."""
-    session.send(0, ConnectionUpdateSecretOk())
 
 
 HANDLERS: Final[dict[type, Any]] = {

@@ -1,0 +1,84 @@
+"""The chain of backends that the settings describe (docs/authentication.md)."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from amqpbroker.auth.backends.chain import Chain, Link
+from amqpbroker.auth.backends.internal import InternalBackend
+from amqpbroker.http_client import HttpClient
+
+if TYPE_CHECKING:
+    from amqpbroker.auth.backends.backend import Backend
+    from amqpbroker.auth.users import UserStore
+    from amqpbroker.config import Config
+
+
+def open_chain(config: Config, store: UserStore) -> Chain:
+    """Return the chain; files are read, but nothing is fetched before somebody logs in.
+
+    :raises ValueError: what is missing, as a text for who wrote the settings.
+    :raises OSError: a file cannot be read.
+    """
+    names = {name for entry in config.auth_backends for name in entry.split("/")}
+    backends = {name: _open(name, config, store) for name in names}
+    links = []
+    for entry in config.auth_backends:
+        authentication, _, authorization = entry.partition("/")
+        links.append(Link(backends[authentication], backends[authorization or authentication]))
+    return Chain(store, links)
+
+
+def _open(name: str, config: Config, store: UserStore) -> Backend:
+    if name == "oauth2":
+        return _open_oauth2(config)
+    return InternalBackend(store)
+
+
+def _open_oauth2(config: Config) -> Backend:
+    try:
+        from amqpbroker.auth.backends.oauth2 import OAuth2Backend
+    except ImportError:
+        raise ValueError(
+            "auth_backends lists oauth2, which needs PyJWT: pip install 'amqpbroker[oauth2]'"
+        ) from None
+    from amqpbroker.auth.backends.claims import ClaimRules
+    from amqpbroker.auth.backends.signing_keys import SigningKeys
+
+    keys_are_named = config.oauth2_signing_keys or config.oauth2_jwks_file
+    if not keys_are_named and config.oauth2_jwks_url is None:
+        raise ValueError(
+            "auth_backends lists oauth2: set oauth2_jwks_url, oauth2_jwks_file or "
+            "oauth2_signing_keys, for the keys that tokens are signed with"
+        )
+    if not config.oauth2_resource_server_id:
+        raise ValueError("auth_backends lists oauth2: set oauth2_resource_server_id")
+    client = HttpClient(
+        timeout_s=config.oauth2_timeout_s,
+        ca_file=config.oauth2_https_cacertfile,
+        is_verifying=config.oauth2_https_verify,
+    )
+    rules = ClaimRules(
+        config.oauth2_resource_server_id,
+        config.oauth2_scope_prefix,
+        config.oauth2_verify_aud,
+        config.oauth2_require_exp,
+        config.oauth2_additional_scopes_key,
+        config.oauth2_scope_aliases,
+        config.oauth2_preferred_username_claims,
+    )
+    keys = SigningKeys(
+        now=time.monotonic,
+        pem_files=config.oauth2_signing_keys,
+        jwks_file=config.oauth2_jwks_file,
+        jwks_url=config.oauth2_jwks_url,
+        fetch=client.get,
+    )
+    return OAuth2Backend(
+        rules,
+        keys,
+        time.time,
+        algorithms=frozenset(config.oauth2_algorithms) or None,
+        default_key=config.oauth2_default_key,
+    )

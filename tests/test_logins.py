@@ -1,0 +1,83 @@
+"""From settings to a chain."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from amqpbroker.auth.exceptions import AuthenticationFailed
+from amqpbroker.auth.sasl.mechanism import Credentials, Peer
+from amqpbroker.auth.users import UserStore
+from amqpbroker.config import Config
+from amqpbroker.logins import open_chain
+from tests.tokens import Issuer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LOCAL = Peer(is_loopback=True)
+ISSUER = Issuer()
+
+
+@pytest.fixture
+def store() -> UserStore:
+    store = UserStore()
+    store.add_default_user()
+    return store
+
+
+@pytest.fixture
+def token_settings(tmp_path: Path) -> dict[str, Any]:
+    path = tmp_path / "jwks.json"
+    path.write_bytes(ISSUER.jwks)
+    return {"oauth2_resource_server_id": "rabbitmq", "oauth2_jwks_file": path}
+
+
+async def test_the_default_is_the_brokers_own_users(store: UserStore) -> None:
+    chain = open_chain(Config(is_memory=True), store)
+    assert (await chain.log_in(Credentials("guest", b"guest"), LOCAL)).username == "guest"
+
+
+async def test_backends_are_asked_in_their_order(
+    store: UserStore, token_settings: dict[str, Any]
+) -> None:
+    config = Config(is_memory=True, auth_backends=("oauth2", "internal"), **token_settings)
+    chain = open_chain(config, store)
+    for password, name in ((b"guest", "guest"), (ISSUER.token().encode(), "ann")):
+        assert (await chain.log_in(Credentials("guest", password), LOCAL)).username == name
+    with pytest.raises(AuthenticationFailed, match=r"token failed: .*; user 'guest' - invalid"):
+        await chain.log_in(Credentials("guest", b"wrong"), LOCAL)
+
+
+async def test_a_token_may_say_who_and_the_users_what(
+    store: UserStore, token_settings: dict[str, Any]
+) -> None:
+    config = Config(is_memory=True, auth_backends=("oauth2/internal",), **token_settings)
+    chain = open_chain(config, store)
+    token = ISSUER.token(sub="guest").encode()
+    principal = await chain.log_in(Credentials("", token), LOCAL)
+    assert principal.tags == ("administrator",)
+    with pytest.raises(AuthenticationFailed, match="user 'ann' - invalid credentials"):
+        await chain.log_in(Credentials("", ISSUER.token().encode()), LOCAL)
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({}, "set oauth2_jwks_url, oauth2_jwks_file or oauth2_signing_keys"),
+        ({"oauth2_jwks_url": "https://keys"}, "set oauth2_resource_server_id"),
+    ],
+)
+def test_what_is_missing_is_named(store: UserStore, settings: dict[str, Any], text: str) -> None:
+    with pytest.raises(ValueError, match=text):
+        open_chain(Config(is_memory=True, auth_backends=("oauth2",), **settings), store)
+
+
+def test_without_the_library_it_says_what_to_install(
+    store: UserStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "amqpbroker.auth.backends.oauth2", None)
+    with pytest.raises(ValueError, match=r"pip install 'amqpbroker\[oauth2\]'"):
+        open_chain(Config(is_memory=True, auth_backends=("oauth2",)), store)
