@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 EXPIRY_MS_MAX: Final = 315_360_000_000
 """Ten years: the longest TTL, x-expires and expiration."""
 PRIORITY_MAX: Final = 255
+PARTITION_COUNT_MAX: Final = 1024
+"""Each takes a kilobyte, and when consumers come and go all of them are looked at."""
 DEFAULT_QUEUE_TYPE: Final = "classic"
 INTEGERS: Final = frozenset("bBsuIil")
 _FLOATS: Final = frozenset("fd")
@@ -111,6 +113,14 @@ def _check_groups(field: Field, table: Table) -> str | None:
     return _check_bool(field, table) or _not_with(table, "x-max-priority")
 
 
+def _check_partitions(field: Field, table: Table) -> str | None:
+    wrong = _check_positive(field, table)
+    if wrong is None and field.value > PARTITION_COUNT_MAX:
+        wrong = f"{{max_value_exceeded,{field.value}}}"
+    others = ("x-max-priority", "x-single-active-consumer", "x-message-groups")
+    return wrong or _not_with(table, *others)
+
+
 def _not_with(table: Table, *others: str) -> str | None:
     """Return that an argument cannot be in force with one of ``others``, if one is there."""
     found = next((name for name in others if name in table), None)
@@ -187,6 +197,7 @@ _DECLARE: Final[dict[str, Check]] = {
     "x-deduplication-header": _check_text,
     "x-content-based-deduplication": _check_bool,
     "x-message-groups": _check_groups,
+    "x-partitions": _check_partitions,
 }
 _CHECK_TYPE: Final = _one_of((b"classic", b"quorum", b"stream"), "\"unsupported queue type '{}'\"")
 _DEDUPLICATION: Final = (
@@ -199,7 +210,7 @@ KNOWN: Final[dict[str, tuple[str, ...]]] = {
         *("x-max-length", "x-max-length-bytes", "x-max-priority", "x-overflow"),
         *("x-queue-mode", "x-queue-version", "x-single-active-consumer", "x-queue-type"),
         *("x-queue-master-locator", "x-ack-deadline", "x-consumer-timeout", *_DEDUPLICATION),
-        "x-message-groups",
+        *("x-message-groups", "x-partitions"),
     ),
     "quorum": (
         *("x-dead-letter-exchange", "x-dead-letter-routing-key", "x-dead-letter-strategy"),

@@ -130,6 +130,14 @@ class Consumers:
         self._take_turns(consumer)
         return True
 
+    def block(self, consumer: Consumer) -> None:
+        """Let a consumer that is not blocked have no turn until it is unblocked."""
+        turns = self._turns[consumer.priority]
+        turns.remove(consumer)
+        consumer.is_blocked = True
+        if not turns:
+            del self._turns[consumer.priority]
+
     def defer(self, consumer: Consumer) -> None:
         """Let a consumer have its turn after all others of its priority."""
         turns = self._turns.get(consumer.priority)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from amqpbroker.broker.message import Message
 
 
-class _Level:
+class Level:
     """Messages of one priority by position."""
 
     __slots__ = ("messages", "order", "priority", "returned")
@@ -84,7 +84,7 @@ class IndexedReady(ReadyMessages):
         self.max_priority = max_priority
         self.size = 0
         self._count = 0
-        self._levels: list[_Level] = []
+        self._levels: list[Level] = []
         """Those that were used so far, the highest first."""
 
     @classmethod
@@ -194,7 +194,7 @@ class IndexedReady(ReadyMessages):
         self._count -= 1
         self.size -= message.publication.body_size
 
-    def _level(self, message: Message) -> _Level:
+    def _level(self, message: Message) -> Level:
         """Return the level of a message: no priority is 0, too high a one the highest."""
         priority = 0
         if self.max_priority:
@@ -203,7 +203,7 @@ class IndexedReady(ReadyMessages):
         for level in self._levels:
             if level.priority == priority:
                 return level
-        level = _Level(priority)
+        level = Level(priority)
         self._levels.append(level)
         self._levels.sort(key=lambda item: -item.priority)
         return level

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from amqpbroker.wire.content import Publication
 
 GROUP_KEY: Final = "x-group-key"
+PARTITION_KEY: Final = "x-partition-key"
 
 
 def key_in(publication: Publication, name: str) -> bytes | None:

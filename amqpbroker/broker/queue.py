@@ -22,6 +22,7 @@ from amqpbroker.broker.lease import Lease
 from amqpbroker.broker.limits import Limits
 from amqpbroker.broker.message import Delivery, Message
 from amqpbroker.broker.message_groups import MessageGroups
+from amqpbroker.broker.partitions import Partitions
 from amqpbroker.broker.ready import ReadyMessages
 from amqpbroker.broker.settings import ORDINARY, QueueSettings
 
@@ -134,9 +135,12 @@ class Queue:
         vhost = self.vhost
         assert vhost is not None
         self.settings = settings
-        if settings.message_groups and self.dispatch is None:
+        if self.dispatch is None and settings.message_groups:
             self.dispatch = groups = MessageGroups(self)
             self.ready = groups.ready
+        if self.dispatch is None and settings.partitions > 1:
+            self.dispatch = partitions = Partitions(self, settings.partitions)
+            self.ready = partitions.ready
         self.limits = Limits.of(settings, is_late=self.is_refusing_late)
         if self.limits is not None or settings.max_priority:
             self.ready = IndexedReady.of(self.ready, settings.max_priority)

@@ -40,6 +40,8 @@ class QueueSettings:
     dead_letter_routing_key: str | None = None
     message_groups: bool = False
     """Whether of each group one message at a time is out (FEATURES N5)."""
+    partitions: int = 1
+    """Each is served to one consumer at a time, if there are several (DESIGN section 5)."""
     ack_deadline_ms: int | None = None
     """After which an unsettled delivery comes back (FEATURES N4)."""
     consumer_timeout_ms: int | None = None
@@ -91,6 +93,7 @@ _FIELDS: Final = {
     "x-dead-letter-exchange": "dead_letter_exchange",
     "x-dead-letter-routing-key": "dead_letter_routing_key",
     "x-message-groups": "message_groups",
+    "x-partitions": "partitions",
     "x-ack-deadline": "ack_deadline_ms",
     "x-consumer-timeout": "consumer_timeout_ms",
     "x-dead-letter-strategy": "dead_letter_strategy",

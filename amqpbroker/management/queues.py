@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, Field
 
+from amqpbroker.broker.partitioned_ready import PartitionedReady
 from amqpbroker.broker.quorum_queue import QuorumQueue
 from amqpbroker.management.call import Answer, Api, Arguments, Flag, Json, created, done
+from amqpbroker.management.channels import name_of
 from amqpbroker.management.connections import addresses
 from amqpbroker.management.consumers import describe as describe_consumer
 from amqpbroker.management.errors import not_found
@@ -17,6 +19,7 @@ from amqpbroker.management.values import to_json, to_table
 from amqpbroker.wire.methods import QueueDeclare, QueueDelete, QueuePurge
 
 if TYPE_CHECKING:
+    from amqpbroker.broker.partitioned_ready import Partition
     from amqpbroker.broker.queue import Queue
     from amqpbroker.broker.vhost import VHost
 
@@ -100,11 +103,25 @@ async def list_one(call: Api, vhost: str) -> Answer:
 
 @router.get("/queues/{vhost:name}/{name:name}")
 async def show(call: Api, vhost: str, name: str) -> Answer:
-    """Show a queue with its consumers."""
+    """Show a queue with its consumers, and its partitions if it has any."""
     found, queue = _find(call, vhost, name)
     consumers = [describe_consumer(call, consumer) for consumer in queue.consumers]
     row = {**describe(call, found, queue), "consumer_details": consumers}
+    if isinstance(queue.ready, PartitionedReady):
+        row["partitions"] = [_describe_partition(item) for item in queue.ready.partitions]
     return Json({**row, "deliveries": [], "incoming": []})
+
+
+def _describe_partition(partition: Partition) -> dict[str, Any]:
+    consumer = partition.consumer
+    return {
+        "channel": None if consumer is None else name_of(consumer.channel),
+        "consumer_tag": None if consumer is None else consumer.tag,
+        "messages_ready": len(partition),
+        "messages_unacknowledged": partition.loan_count,
+        "moving": partition.is_moving,
+        "partition": partition.number,
+    }
 
 
 @router.put("/queues/{vhost:name}/{name:name}")

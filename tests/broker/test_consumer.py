@@ -58,6 +58,17 @@ def test_a_deferred_consumer_is_last_of_its_priority() -> None:
     assert turns(consumers, 1) == [low], "it is blocked still"
 
 
+def test_a_consumer_may_be_blocked_by_others() -> None:
+    consumers = Consumers(is_single_active=False)
+    a, b = add(consumers), add(consumers)
+    consumers.block(a)
+    assert turns(consumers, 2) == [b, b]
+    consumers.block(b)
+    assert turns(consumers, 1) == [None]
+    assert consumers.unblock(a)
+    assert turns(consumers, 1) == [a]
+
+
 def test_a_lone_consumer_may_take_all_it_has_room_for() -> None:
     consumers = Consumers(is_single_active=False)
     a = add(consumers, free=7)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from amqpbroker.broker.murmur2 import partition_of
+from tests.amqp_bytes import properties
 from tests.management.http_api import quote, reason
 
 if TYPE_CHECKING:
@@ -158,3 +160,25 @@ def test_a_quorum_queue_has_its_members(api: HttpApi, name: str) -> None:
     (queue,) = [item for item in exported if item["name"] == name]
     assert queue["arguments"] == body["arguments"]
     assert api("DELETE", f"/queues/{{v}}/{name}").status == 204
+
+
+@pytest.mark.deviates("RabbitMQ has no partitions")
+def test_partitions_are_shown(api: HttpApi, client: RawClient, name: str) -> None:
+    client.declare(name, {"x-partitions": ("I", 2)})
+    for key in (b"0", b"1", b"2", b"3"):
+        header = properties(headers={"x-partition-key": ("S", key)})
+        client.publish(name, key, key, header=header)
+    client.counts(name)
+    before = api.get(f"/queues/{{v}}/{name}")["partitions"]
+    counts = [0, 0]
+    for key in (b"0", b"1", b"2", b"3"):
+        counts[partition_of(key, 2)] += 2
+    assert [row["messages_ready"] for row in before] == counts
+    assert {(row["consumer_tag"], row["moving"]) for row in before} == {(None, False)}
+    client.consume(name, tag="c")
+    client.delivers(8)
+    after = api.get(f"/queues/{{v}}/{name}")["partitions"]
+    assert [row["messages_unacknowledged"] for row in after] == counts
+    assert {row["consumer_tag"] for row in after} == {"c"}
+    assert [row["partition"] for row in after] == [0, 1]
+    assert all(row["channel"].endswith(" (1)") for row in after)

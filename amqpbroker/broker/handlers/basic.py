@@ -73,6 +73,9 @@ def consume(channel: Channel, event: BasicConsume) -> None:
     queue = channel.vhost.queue(name, channel.session)
     where = channel.described("queue", name)
     check_consume(event.arguments, where, queue.type)
+    if queue.settings.partitions > 1 and "x-priority" in event.arguments:
+        wrong = "not possible with 'x-partitions'"
+        raise precondition_failed(f"invalid arg 'x-priority' for {where}: {wrong}")
     is_exclusive = event.exclusive
     if queue.type == "quorum":
         is_exclusive = False
