@@ -23,6 +23,7 @@ from amqpbroker.auth.sasl.mechanism import Peer
 from amqpbroker.auth.server_certificate import ServerCertificate
 from amqpbroker.auth.tls import client_certificate
 from amqpbroker.broker.opening import open_broker
+from amqpbroker.broker.rates import read_size
 from amqpbroker.broker.session import Session
 from amqpbroker.definitions import DefinitionsError, import_at_start
 from amqpbroker.definitions.sources import source_name
@@ -33,6 +34,7 @@ from amqpbroker.progress import WorkProgress
 from amqpbroker.resources import ResourceMonitor
 from amqpbroker.storage.catalog import CatalogError
 from amqpbroker.storage.log import LogError
+from amqpbroker.turns import READ_SIZE_MAX, Turn, Turns
 from amqpbroker.wire.connection import HEARTBEAT, State
 
 if TYPE_CHECKING:
@@ -45,8 +47,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("amqpbroker.server")
 
-READ_SIZE_MAX: Final = 1 << 18
-"""Bytes handled in one go: a batch, and the turn of a flooding client (A17.3)."""
 CLOSE_TIMEOUT_S: Final = 10.0
 """How long a closed client may take to confirm and hang up (T15)."""
 TICK_S: Final = 0.5
@@ -78,7 +78,8 @@ class ClientConnection:
         self._stream = stream
         self._server = server
         self._blocked: anyio.CancelScope | None = None
-        """While reading waits for an alarm to end."""
+        """While reading waits for an alarm to end, or for the publisher's rate."""
+        self._turn = Turn(server.turns)
         self._direct = DirectWriter(stream)
         self._is_writing = False
         """The writer task is sending: nobody may write past it."""
@@ -133,22 +134,41 @@ class ClientConnection:
         if not session.is_finished and not is_expected:
             logger.warning("%s: client closed the socket in state %s", session.name, state.value)
         session.finish()
+        self._turn.rest()
         self._server.broker.flush()
 
     async def _read(self) -> None:
         session, broker = self.session, self._server.broker
+        turn = self._turn
         while not session.is_finished:
+            size = turn.size(session.vhost)
             try:
-                data = await self._stream.receive(READ_SIZE_MAX)
+                data = await self._stream.receive(size)
             except GONE:
                 return
             self.read_at = anyio.current_time()
             await session.receive(data)
             broker.flush()
-            if session.has_published:
-                session.has_published = False
+            turn.used(len(data), size, session.vhost, self.read_at)
+            if session.published_count:
+                count, session.published_count = session.published_count, 0
                 if broker.alarms and not session.is_finished:
                     await self._wait_for_resources()
+                await self._wait_for_rates(count, len(data))
+
+    async def _wait_for_rates(self, message_count: int, size: int) -> None:
+        """Read nothing from a publisher that is faster than its vhost or its user may be."""
+        session, rates = self.session, self._server.broker.rates
+        delay_s = rates.delay_s(session, message_count, size, anyio.current_time())
+        self._turn.size_max = READ_SIZE_MAX if delay_s is None else read_size(session)
+        if not delay_s or session.wire.state is not State.RUNNING:
+            return
+        with anyio.CancelScope() as self._blocked:
+            while delay_s:
+                await anyio.sleep(delay_s)
+                delay_s = rates.delay_s(session, 0, 0, anyio.current_time())
+        self._blocked = None
+        self.read_at = anyio.current_time()
 
     async def _until_written(self) -> None:
         """Wait for a client that does not read what it has asked for."""
@@ -195,6 +215,7 @@ class ClientConnection:
         """Keep heartbeats and deadlines (FEATURES A1.11, A1.16)."""
         session = self.session
         state = session.wire.state
+        self._turn.tick(now)
         if state is State.RUNNING and not session.is_finished:
             self.deadline_at = now + CLOSE_TIMEOUT_S
             heartbeat_s = session.heartbeat_s
@@ -218,6 +239,7 @@ class Server:
         self.config = config
         self.broker = broker
         self.connections: set[ClientConnection] = set()
+        self.turns = Turns()
         self._listeners: list[Listener[ByteStream]] = []
         self._tasks: TaskGroup | None = None
         self._listening = anyio.CancelScope()

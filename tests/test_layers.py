@@ -22,10 +22,12 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
     "__init__": {"config"},
     "__main__": {"cli"},
     "cli": {"allocator", "server", "broker", "storage", "config", "errors"},
-    "server": SHELL | {"direct_write", "logins", "management", "memory", "progress", "resources"},
+    "server": SHELL
+    | {"direct_write", "logins", "management", "memory", "progress", "resources", "turns"},
     "allocator": set(),
     "direct_write": set(),
     "memory": set(),
+    "turns": {"broker"},
     "progress": set(),
     "resources": {"broker", "config"},
     "management": SHELL,

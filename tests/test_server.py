@@ -25,6 +25,7 @@ from amqpbroker.broker.broker import Broker
 from amqpbroker.broker.session import OUTGOING_SIZE_MAX, Session
 from amqpbroker.config import Config
 from amqpbroker.server import Server, ready_line, run
+from amqpbroker.turns import READ_SIZE_MAX
 from amqpbroker.wire.connection import HEARTBEAT
 from tests.amqp_bytes import PROTOCOL_HEADER
 from tests.helpers import DEADLINE_S, RunningBroker
@@ -297,7 +298,7 @@ def test_what_comes_back_unread_stops_the_reading(
     with pytest.raises(TimeoutError):
         deque(flood, maxlen=0)
     sizes = [session.wire.outgoing_size for session in running.server.broker.sessions]
-    assert max(sizes) < 3 * server_module.READ_SIZE_MAX
+    assert max(sizes) < 3 * READ_SIZE_MAX
     other.declare("q")
     client._socket.settimeout(DEADLINE_S)
     assert client.read_message(commands.Basic.Return).body == BIG

@@ -13,6 +13,8 @@ from amqpbroker.broker.alarms import Alarms
 from amqpbroker.broker.consumer_timeout import ConsumerTimeouts
 from amqpbroker.broker.interceptors import Interceptors
 from amqpbroker.broker.metadata import VHostMetadata
+from amqpbroker.broker.quotas import Counts
+from amqpbroker.broker.rates import Rates
 from amqpbroker.broker.timers import SYSTEM_CLOCK, Clock, Timers
 from amqpbroker.broker.vhost import VHost
 
@@ -58,6 +60,8 @@ class Broker:
         self.global_parameters: dict[str, Any] = {}
         """JSON by name: kept for others, the broker itself reads none of them."""
         self.sessions: set[Session] = set()
+        self.counts = Counts()
+        self.rates = Rates()
         self.touched: list[Session] = []
         """Sessions with something to write since the last flush."""
         self.timers = Timers(self.flush, *clock)

@@ -11,7 +11,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from amqpbroker.auth.backends.backend import Unanswered
-from amqpbroker.broker import handlers
+from amqpbroker.broker import handlers, quotas
 from amqpbroker.broker.handlers.answer import Answer
 from amqpbroker.broker.permits import Permits
 from amqpbroker.broker.router import RouteMemo
@@ -72,8 +72,8 @@ class Session:
         self.wire = Connection(message_size_max=broker.config.message_size_max)
         self.is_finished = False
         """Nothing more will be read; the server closes when all is written."""
-        self.has_published = False
-        """Set by every publish, cleared by the server when it has looked at the alarms."""
+        self.published_count = 0
+        """Messages since the server has looked at the alarms and at what the client may send."""
         self.heartbeat_s = 0
         self.authenticator: Authenticator | None = None
         self.mechanism = ""
@@ -92,6 +92,8 @@ class Session:
         self._is_touched = False
         self.expiry: Timer | None = None
         """The end of the user's credentials; see ``handlers.credentials``."""
+        self.counted_as: str | None = None
+        """Of which user the counts hold this connection, while it is in a vhost."""
         self._finishing: Timer | None = None
         self.permits = Permits(self)
 
@@ -105,7 +107,7 @@ class Session:
                     if self.owed_answers and not await self._may_go_ahead(event):
                         continue
                     if type(event) is Publish:
-                        self.has_published = True
+                        self.published_count += len(event.bodies)
                     try:
                         pending = handlers.handle(self, number, event)
                     except Unanswered:
@@ -172,7 +174,7 @@ class Session:
         if self.wire.state is not State.RUNNING:
             return
         logger.warning("%s: channel %d closed, %s", self.name, number, error)
-        channel = self.channels.pop(number, None)
+        channel = quotas.remove_channel(self, number)
         class_id, method_id = _failing(error, event)
         self.send(number, ChannelClose(error.reply_code, error.reply_text, class_id, method_id))
         if channel is not None:
@@ -309,7 +311,8 @@ class Session:
         """Give up everything held: consumers and deliveries, then exclusive queues (A1.13, T18)."""
         if self.expiry is not None:
             self.expiry.cancel()
-        channels, self.channels = list(self.channels.values()), {}
+        channels = list(self.channels.values())
+        quotas.leave_vhost(self)
         for channel in channels:
             channel.leave()
         for channel in channels:

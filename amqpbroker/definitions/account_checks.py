@@ -18,7 +18,7 @@ from amqpbroker.auth.passwords import (
 from amqpbroker.auth.principal import User
 from amqpbroker.auth.regexps import compile_regexp
 from amqpbroker.auth.users import Permissions, TopicPermissions
-from amqpbroker.broker.quotas import USER_LIMITS
+from amqpbroker.broker.quotas import RATE_LIMITS, USER_LIMITS, divided
 from amqpbroker.definitions.exceptions import DefinitionsError, mismatch
 
 if TYPE_CHECKING:
@@ -65,12 +65,16 @@ class AccountChecks:
         password_hash, algorithm = _credentials(item, old, path)
         is_same_hash = old is not None and old.password_hash == password_hash
         limits = check_limits(item.limits, USER_LIMITS, f"{path}.limits")
+        rates = check_limits(item.publish_limits, RATE_LIMITS, f"{path}.publish_limits")
+        old_counts, old_rates = divided({} if old is None else old.limits)
+        counts = limits if "limits" in given else old_counts
+        rates = rates if "publish_limits" in given else old_rates
         user = User(
             item.name,
             password_hash,
             algorithm,
             item.tags if old is None or "tags" in given else old.tags,
-            limits if old is None or "limits" in given else dict(old.limits),
+            rates | counts,
             old.scram_keys if old is not None and is_same_hash else (),
         )
         self.known.add(item.name)

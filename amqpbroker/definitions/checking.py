@@ -23,7 +23,7 @@ from amqpbroker.broker.names import RESERVED_PREFIX, described
 from amqpbroker.broker.policies import OPERATOR_POLICY
 from amqpbroker.broker.policy_checks import InvalidPolicy, check_policy, unknown_settings
 from amqpbroker.broker.queue_types import QUEUE_CLASSES
-from amqpbroker.broker.quotas import MAX_QUEUES, VHOST_LIMITS
+from amqpbroker.broker.quotas import COUNT_LIMITS, MAX_QUEUES, RATE_LIMITS, VHOST_LIMITS
 from amqpbroker.broker.vhost import VHost
 from amqpbroker.definitions import models
 from amqpbroker.definitions.account_checks import AccountChecks, check_limits
@@ -37,7 +37,7 @@ from amqpbroker.routing.registry import TYPE_NAMES, create_exchange
 from amqpbroker.wire.table import Field
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from amqpbroker.broker.broker import Broker
     from amqpbroker.broker.policies import Policy
@@ -133,8 +133,11 @@ class _Checks:
         if item.name not in self._vhosts:
             self._vhosts[item.name] = VHost(item.name)
             self._plan.vhosts.append(item.name)
+        rates = check_limits(item.publish_limits, RATE_LIMITS, f"{path}.publish_limits")
         if limits:
             self._plan_limits(self._vhosts[item.name], limits)
+        if rates:
+            self._plan_limits(self._vhosts[item.name], rates, RATE_LIMITS)
         self._plan_metadata(self._vhosts[item.name], item, path)
 
     def _plan_metadata(self, vhost: VHost, item: models.VHost, path: str) -> None:
@@ -154,9 +157,14 @@ class _Checks:
         if metadata != vhost.metadata:
             self._plan.metadata[vhost.name] = metadata
 
-    def _plan_limits(self, vhost: VHost, limits: dict[str, int]) -> None:
-        if self._plan.limits.get(vhost.name, vhost.limits) != limits:
-            self._plan.limits[vhost.name] = limits
+    def _plan_limits(
+        self, vhost: VHost, limits: dict[str, int], replaced: Collection[str] = COUNT_LIMITS
+    ) -> None:
+        """Plan limits that replace those named; a file has the two kinds in two places."""
+        now = self._plan.limits.get(vhost.name, vhost.limits)
+        new = {name: limit for name, limit in now.items() if name not in replaced} | limits
+        if new != now:
+            self._plan.limits[vhost.name] = new
 
     def _take_parameter(self, item: models.Parameter, path: str) -> None:
         vhost = self._vhost(item, path)

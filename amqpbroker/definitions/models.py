@@ -79,6 +79,8 @@ class User(Item):
     hashing_algorithm: Text | None = None
     tags: Tags = ()
     limits: Values = Field(default_factory=dict)
+    publish_limits: Values = Field(default_factory=dict)
+    """Rates, in a key of their own because RabbitMQ refuses limits that it does not know."""
 
 
 class VHost(Item):
@@ -86,6 +88,8 @@ class VHost(Item):
 
     name: FilledName
     limits: Values = Field(default_factory=dict)
+    publish_limits: Values = Field(default_factory=dict)
+    """As a user's."""
     description: Any = None
     tags: Any = None
     default_queue_type: Any = None

@@ -64,6 +64,7 @@ async def delete_vhost(broker: Broker, vhost: VHost) -> None:
     vhost.windows.discard()
     vhost.redrives.discard()
     broker.users.delete_vhost(vhost.name)
+    broker.rates.forget("vhost", vhost.name)
     if broker.store is not None:
         broker.store.delete_vhost(vhost.name)
     broker.permissions_changed()
@@ -129,6 +130,7 @@ async def delete_user(broker: Broker, name: str) -> None:
     Raises :class:`~amqpbroker.auth.exceptions.NoSuchUser`.
     """
     broker.users.delete_user(name)
+    broker.rates.forget("user", name)
     for session in list(broker.sessions):
         if session.principal is not None and session.principal.username == name:
             session.force_close(f"user '{name}' is deleted")

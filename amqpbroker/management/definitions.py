@@ -15,6 +15,7 @@ from amqpbroker.auth.passwords import RABBIT_DIGESTS
 from amqpbroker.auth.principal import ADMINISTRATOR, POLICYMAKER
 from amqpbroker.broker.names import RESERVED_PREFIX
 from amqpbroker.broker.policies import OPERATOR_POLICY
+from amqpbroker.broker.quotas import divided
 from amqpbroker.definitions import DefinitionsError, import_document
 from amqpbroker.management import bindings, policies, users
 from amqpbroker.management.call import Answer, Api, Json, done
@@ -78,12 +79,13 @@ def policy_definitions(vhost: VHost) -> Iterator[dict[str, Any]]:
 
 def parameter_definitions(vhost: VHost) -> Iterator[dict[str, Any]]:
     """Yield the limits of a vhost, if it has any, and its operator policies."""
-    if vhost.limits:
+    limits, _ = divided(vhost.limits)
+    if limits:
         yield {
             "vhost": vhost.name,  # RabbitMQ says so in the document of one vhost, too
             "component": "vhost-limits",
             "name": "limits",
-            "value": dict(vhost.limits),
+            "value": limits,
         }
     for policy in vhost.policies.operator_policies.values():
         yield {
@@ -107,9 +109,18 @@ def _definitions(vhost: VHost) -> dict[str, list[dict[str, Any]]]:
 def user_definition(user: User) -> dict[str, Any]:
     """Return a user; one whose hash RabbitMQ refuses, and with it the whole file, is marked."""
     row = users.describe(user)
+    row["limits"], rates = divided(user.limits)
+    if rates:
+        row["publish_limits"] = rates
     if user.password_hash and user.hashing_algorithm not in RABBIT_DIGESTS:
         row["rabbitmq_can_import"] = False
     return row
+
+
+def vhost_definition(vhost: VHost) -> dict[str, Any]:
+    """Return a vhost; rates in a key of their own, for RabbitMQ refuses limits that it lacks."""
+    rates = divided(vhost.limits)[1]
+    return described(vhost) | ({"publish_limits": rates} if rates else {})
 
 
 def _accounts(store: UserStore) -> dict[str, list[dict[str, Any]]]:
@@ -143,7 +154,7 @@ async def export_all(call: Api) -> Answer:
         "product_name": config.product,
         "product_version": config.version,
         **_accounts(call.broker.users),
-        "vhosts": [described(vhost) for vhost in vhosts.values()],
+        "vhosts": [vhost_definition(vhost) for vhost in vhosts.values()],
         "global_parameters": [
             {"name": name, "value": value}
             for name, value in call.broker.global_parameters.items()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pamqp import commands
 
-from amqpbroker.broker.quotas import MAX_QUEUES, check_new_queue
+from amqpbroker.broker.quotas import MAX_CONNECTIONS, MAX_QUEUES, check_new_queue
 from amqpbroker.broker.vhost import VHost
 from amqpbroker.errors import SoftError
 from tests.broker.client import MemoryClient, connect, make_broker
@@ -55,3 +55,35 @@ def test_a_consumer_without_qos_gets_the_default_prefetch() -> None:
     client.consume(client.declare("q"))
     client.publish("q", b"1", b"2", b"3")
     assert client.messages() == [b"1", b"2"]
+
+
+def test_counts_follow_what_is_open() -> None:
+    broker = make_broker()
+    one, two = connect(broker, 1, 2), connect(broker)
+    counts = broker.counts
+    assert (counts.connections_of_vhost["/"], counts.connections_of_user["guest"]) == (2, 2)
+    assert (counts.channel_count, counts.channels_of_user["guest"]) == (3, 3)
+    one.close_channel(2)
+    two.send_command(commands.Basic.Get(queue="nobody"))
+    two.expect_channel_error(404, "NOT_FOUND - no queue 'nobody' in vhost '/'", (60, 70))
+    assert counts.channel_count == 1
+    one.close_connection()
+    two.close()
+    two.close()
+    assert not counts.connections_of_vhost
+    assert not counts.connections_of_user
+    assert (counts.channel_count, dict(counts.channels_of_user)) == (0, {})
+
+
+def test_who_was_refused_is_not_counted() -> None:
+    broker = make_broker()
+    broker.vhosts["/"].limits = {MAX_CONNECTIONS: 1}
+    one = connect(broker)
+    for _ in range(2):
+        refused = MemoryClient(broker)
+        refused.login()
+        refused.tune_ok()
+        refused.send_command(commands.Connection.Open("/"), 0)
+        refused.read_close(530)
+    one.close()
+    connect(broker)

@@ -194,3 +194,23 @@ async def test_global_parameters_are_planned_unless_they_are_there() -> None:
     assert (await imported(broker, document)).count == 2
     assert broker.global_parameters == {"a": None, "b": [1]}
     assert (await imported(broker, document)).count == 0
+
+
+async def test_limits_of_counts_and_of_rates_replace_their_own_kind() -> None:
+    broker = new_broker()
+    broker.vhosts["/"].limits = {"max-queues": 9, "max-publish-rate": 5}
+    parameter = {"vhost": "/", "component": "vhost-limits", "name": "limits"}
+    await imported(broker, {"parameters": [{**parameter, "value": {"max-connections": 3}}]})
+    assert broker.vhosts["/"].limits == {"max-connections": 3, "max-publish-rate": 5}
+    rates = {"max-publish-bytes-rate": 7}
+    await imported(broker, {"vhosts": [{"name": "/", "publish_limits": rates}]})
+    assert broker.vhosts["/"].limits == {"max-connections": 3, **rates}
+
+
+async def test_users_keep_the_rates_that_a_file_does_not_name() -> None:
+    broker = new_broker()
+    broker.users.set_limits("guest", {"max-channels": 9, "max-publish-rate": 5})
+    await imported(broker, {"users": [{"name": "guest", "limits": {"max-channels": 3}}]})
+    assert broker.users.users["guest"].limits == {"max-channels": 3, "max-publish-rate": 5}
+    await imported(broker, {"users": [{"name": "guest", "publish_limits": {}}]})
+    assert broker.users.users["guest"].limits == {"max-channels": 3}

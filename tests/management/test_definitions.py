@@ -196,3 +196,27 @@ def test_an_export_marks_users_whom_rabbitmq_refuses(api: HttpApi, name: str) ->
     assert (marks[name], marks["guest"]) == (False, None)
     assert api("POST", "/definitions", document).status == 204
     assert api("DELETE", f"/users/{name}").status == 204
+
+
+def test_rates_stand_where_rabbitmq_does_not_look(api: HttpApi, name: str) -> None:
+    # RabbitMQ refuses a whole file for a limit that it does not know.
+    api("PUT", f"/vhosts/{name}")
+    api("PUT", f"/users/{name}", {"password": name, "tags": ""})
+    for path in (f"/vhost-limits/{name}", f"/user-limits/{name}"):
+        api("PUT", f"{path}/max-connections", {"value": 5})
+        api("PUT", f"{path}/max-publish-rate", {"value": 100})
+    document = api.get("/definitions")
+    (vhost,) = (item for item in document["vhosts"] if item["name"] == name)
+    (user,) = (item for item in document["users"] if item["name"] == name)
+    (limits,) = (item["value"] for item in document["parameters"] if item["vhost"] == name)
+    assert limits == {"max-connections": 5}
+    assert user["limits"] == {"max-connections": 5}
+    assert vhost["publish_limits"] == user["publish_limits"] == {"max-publish-rate": 100}
+    for path in (f"/vhosts/{name}", f"/users/{name}"):
+        api("DELETE", path)
+    assert api("POST", "/definitions", document).status == 204
+    for path in (f"/vhost-limits/{name}", f"/user-limits/{name}"):
+        value = {"max-connections": 5, "max-publish-rate": 100}
+        assert api.get(path)[0]["value"] == value
+    for path in (f"/vhosts/{name}", f"/users/{name}"):
+        api("DELETE", path)

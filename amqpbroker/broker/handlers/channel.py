@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from amqpbroker.broker.channel import Channel
 from amqpbroker.broker.confirms import Confirms
-from amqpbroker.broker.quotas import check_new_channel
+from amqpbroker.broker.quotas import add_channel, check_new_channel, remove_channel
 from amqpbroker.broker.transaction import Transaction
 from amqpbroker.errors import internal_error, not_implemented, precondition_failed
 from amqpbroker.storage.log import LogError
@@ -41,13 +41,13 @@ def open_channel(session: Session, number: int) -> None:
     """
     assert session.vhost is not None
     check_new_channel(session)
-    session.channels[number] = Channel(session, session.vhost, number)
+    add_channel(session, Channel(session, session.vhost, number))
     session.send(number, ChannelOpenOk())
 
 
 def close(channel: Channel, _event: ChannelClose) -> None:
     """Requeue what is unsettled, then confirm: the number is free at once (FEATURES A2.2)."""
-    del channel.session.channels[channel.number]
+    remove_channel(channel.session, channel.number)
     channel.close()
     channel.session.send(channel.number, ChannelCloseOk())
 

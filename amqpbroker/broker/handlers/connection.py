@@ -10,7 +10,7 @@ from amqpbroker.auth.permissions import check_vhost
 from amqpbroker.auth.sasl.authenticator import Authenticator
 from amqpbroker.auth.sasl.mechanism import Challenge
 from amqpbroker.broker.handlers.credentials import update_secret, watch_expiry
-from amqpbroker.broker.quotas import check_new_connection
+from amqpbroker.broker.quotas import check_new_connection, enter_vhost
 from amqpbroker.errors import not_allowed
 from amqpbroker.wire.connection import State
 from amqpbroker.wire.constants import FRAME_SIZE_MIN
@@ -179,7 +179,7 @@ def open_vhost(session: Session, event: ConnectionOpen) -> None:
     check_vhost(session.principal, name, exists=vhost is not None)
     assert vhost is not None
     check_new_connection(session, session.principal.username, vhost)
-    session.vhost = vhost
+    enter_vhost(session, vhost)
     watch_expiry(session)
     session.send(0, ConnectionOpenOk())
     logger.info("%s: user '%s' opened vhost '%s'", session.name, session.principal.username, name)
