@@ -23,7 +23,7 @@ Mechanisms = Annotated[
 
 Backends = Annotated[
     tuple[
-        Annotated[str, Field(pattern=r"^(internal|oauth2)(/(internal|oauth2))?$")],
+        Annotated[str, Field(pattern=r"^(internal|oauth2|http)(/(internal|oauth2|http))?$")],
         ...,
     ],
     NoDecode,
@@ -60,6 +60,21 @@ class AuthSettings(BaseSettings):
 
     auth_backends: Backends = ("internal",)
     """Who is asked whether somebody may log in (FEATURES A15.7)."""
+    auth_cache_ttl_s: float = Field(default=15.0, ge=1)
+    """How long a service's permissions count without asking again."""
+    auth_cache_count_max: int = Field(default=10_000, ge=100)
+
+    # A service that decides (FEATURES A15.7): auth_http.* in rabbitmq.conf
+    auth_http_method: Literal["get", "post"] = "get"
+    auth_http_user_path: Url = "http://localhost:8000/auth/user"
+    auth_http_vhost_path: Url = "http://localhost:8000/auth/vhost"
+    auth_http_resource_path: Url = "http://localhost:8000/auth/resource"
+    auth_http_topic_path: Url = "http://localhost:8000/auth/topic"
+    auth_http_request_timeout_s: float = Field(default=5.0, gt=0)
+    auth_http_connection_timeout_s: Annotated[float, Field(gt=0)] | None = None
+    """None: the time of the whole request."""
+    auth_http_cacertfile: FilePath | None = None
+    auth_http_verify: bool = True
 
     # Tokens as passwords (FEATURES A15.6): auth_oauth2.* in rabbitmq.conf
     oauth2_resource_server_id: str = ""

@@ -1,4 +1,7 @@
-"""The chain of backends that the settings describe (docs/authentication.md)."""
+"""The chain of backends that the settings describe (docs/authentication.md).
+
+What a backend needs is imported when it is listed, because start-up time is a feature.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from amqpbroker.auth.backends.chain import Chain, Link
 from amqpbroker.auth.backends.internal import InternalBackend
-from amqpbroker.http_client import HttpClient
 
 if TYPE_CHECKING:
     from amqpbroker.auth.backends.backend import Backend
@@ -31,9 +33,34 @@ def open_chain(config: Config, store: UserStore) -> Chain:
 
 
 def _open(name: str, config: Config, store: UserStore) -> Backend:
-    if name == "oauth2":
-        return _open_oauth2(config)
-    return InternalBackend(store)
+    match name:
+        case "oauth2":
+            return _open_oauth2(config)
+        case "http":
+            return _open_http(config)
+        case _:
+            return InternalBackend(store)
+
+
+def _open_http(config: Config) -> Backend:
+    from amqpbroker.auth.backends.answer_cache import AnswerCache
+    from amqpbroker.auth.backends.http import HttpBackend, HttpPaths
+    from amqpbroker.http_client import HttpClient
+
+    client = HttpClient(
+        timeout_s=config.auth_http_request_timeout_s,
+        connect_timeout_s=config.auth_http_connection_timeout_s,
+        ca_file=config.auth_http_cacertfile,
+        is_verifying=config.auth_http_verify,
+    )
+    paths = HttpPaths(
+        config.auth_http_user_path,
+        config.auth_http_vhost_path,
+        config.auth_http_resource_path,
+        config.auth_http_topic_path,
+    )
+    cache = AnswerCache(config.auth_cache_ttl_s, config.auth_cache_count_max, time.monotonic)
+    return HttpBackend(paths, client.request, cache, is_post=config.auth_http_method == "post")
 
 
 def _open_oauth2(config: Config) -> Backend:
@@ -45,6 +72,7 @@ def _open_oauth2(config: Config) -> Backend:
         ) from None
     from amqpbroker.auth.backends.claims import ClaimRules
     from amqpbroker.auth.backends.signing_keys import SigningKeys
+    from amqpbroker.http_client import HttpClient
 
     keys_are_named = config.oauth2_signing_keys or config.oauth2_jwks_file
     if not keys_are_named and config.oauth2_jwks_url is None:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 BACKENDS: Final = {
     "oauth": "oauth2",
+    "rabbit_auth_backend_cache": "cache",
+    "rabbit_auth_backend_http": "http",
     "rabbit_auth_backend_internal": "internal",
     "rabbit_auth_backend_oauth2": "oauth2",
 }
@@ -29,8 +31,24 @@ RENAMED: Final[Mapping[str, str]] = {
     "auth_oauth2.jwks_url": "oauth2_jwks_url",
     "auth_oauth2.jwks_uri": "oauth2_jwks_url",
     "auth_oauth2.https.cacertfile": "oauth2_https_cacertfile",
+    "auth_http.http_method": "auth_http_method",
+    "auth_http.user_path": "auth_http_user_path",
+    "auth_http.vhost_path": "auth_http_vhost_path",
+    "auth_http.resource_path": "auth_http_resource_path",
+    "auth_http.topic_path": "auth_http_topic_path",
+    "auth_http.ssl_options.cacertfile": "auth_http_cacertfile",
 }
-VERIFY: Final = frozenset({"auth_oauth2.https.peer_verification", "auth_oauth2.https.verify"})
+MILLISECONDS: Final[Mapping[str, str]] = {
+    "auth_http.request_timeout": "auth_http_request_timeout_s",
+    "auth_http.connection_timeout": "auth_http_connection_timeout_s",
+    "auth_cache.cache_ttl": "auth_cache_ttl_s",
+}
+VERIFY: Final[Mapping[str, str]] = {
+    "auth_oauth2.https.peer_verification": "oauth2_https_verify",
+    "auth_oauth2.https.verify": "oauth2_https_verify",
+    "auth_http.ssl_options.verify": "auth_http_verify",
+}
+CACHED: Final = "auth_cache.cached_backend"
 NAMED: Final = {
     "auth_oauth2.scope_aliases.": "oauth2_scope_aliases",
     "auth_oauth2.signing_keys.": "oauth2_signing_keys",
@@ -52,6 +70,7 @@ class AuthKeys:
     aliases: dict[str, dict[str, str]] = field(default_factory=dict)
     """Number of an alias → its parts, where a name cannot be a part of a key."""
     backends: dict[int, dict[str, str]] = field(default_factory=dict)
+    cached: dict[str, str] = field(default_factory=dict)
 
     def take(self, key: str, value: str) -> tuple[str, Any] | None:
         """Return the setting that a line changes and its value by now, None for another key."""
@@ -59,9 +78,15 @@ class AuthKeys:
             return RENAMED[key], value
         if key in VERIFY:
             known = {"verify_peer": True, "verify_none": False}
-            return "oauth2_https_verify", known.get(value, value)
+            return VERIFY[key], known.get(value, value)
+        if key in MILLISECONDS:
+            return MILLISECONDS[key], int(value) / 1000 if value.isdigit() else value
         if key.startswith("auth_backends."):
             return self._take_backend(key, value)
+        if key.startswith(CACHED):
+            part = key.removeprefix(CACHED).removeprefix(".")
+            self.cached[part] = BACKENDS.get(value, value)
+            return self._chain() if self.backends else ("auth_backends", ["internal"])
         for start, name in NUMBERED.items():
             if key.startswith(start):
                 self.lists.setdefault(name, []).append(value)
@@ -88,7 +113,13 @@ class AuthKeys:
         if not number.isdigit() or part not in ("", "authn", "authz"):
             return None
         self.backends.setdefault(int(number), {})[part] = BACKENDS.get(value, value)
-        return "auth_backends", [_entry(parts) for _, parts in sorted(self.backends.items())]
+        return self._chain()
+
+    def _chain(self) -> tuple[str, Any]:
+        """Return the places by number; a cache is what it caches, ours do so by themselves."""
+        cached = _entry(self.cached) or "internal"
+        entries = [_entry(parts) for _, parts in sorted(self.backends.items())]
+        return "auth_backends", [cached if entry == "cache" else entry for entry in entries]
 
 
 def _entry(parts: Mapping[str, str]) -> str:

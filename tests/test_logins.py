@@ -13,6 +13,7 @@ from amqpbroker.auth.users import UserStore
 from amqpbroker.config import Config
 from amqpbroker.logins import open_chain
 from tests.tokens import Issuer
+from tests.web import serve_web
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,6 +62,19 @@ async def test_a_token_may_say_who_and_the_users_what(
     assert principal.tags == ("administrator",)
     with pytest.raises(AuthenticationFailed, match="user 'ann' - invalid credentials"):
         await chain.log_in(Credentials("", ISSUER.token().encode()), LOCAL)
+
+
+async def test_a_service_may_say_who(store: UserStore) -> None:
+    with serve_web() as web:
+        web.answer = lambda _request: (200, b"allow monitoring")
+        settings: dict[str, Any] = {"auth_http_user_path": f"{web.url}/user"}
+        config = Config(
+            is_memory=True, auth_backends=("http",), auth_http_method="post", **settings
+        )
+        principal = await open_chain(config, store).log_in(Credentials("ann", b"x"), LOCAL)
+    assert (principal.username, principal.tags) == ("ann", ("monitoring",))
+    assert principal.is_remote
+    assert [(request.method, request.path) for request in web.requests] == [("POST", "/user")]
 
 
 @pytest.mark.parametrize(

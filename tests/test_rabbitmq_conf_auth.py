@@ -71,6 +71,45 @@ def test_tokens_are_set_up_as_on_rabbitmq() -> None:
     }
 
 
+def test_a_service_is_set_up_as_on_rabbitmq() -> None:
+    assert values(
+        "auth_backends.1 = cache",
+        "auth_backends.2 = rabbit_auth_backend_internal",
+        "auth_cache.cached_backend = http",
+        "auth_cache.cache_ttl = 60000",
+        "auth_http.http_method = post",
+        "auth_http.user_path = http://auth/user",
+        "auth_http.vhost_path = http://auth/vhost",
+        "auth_http.resource_path = http://auth/resource",
+        "auth_http.topic_path = http://auth/topic",
+        "auth_http.request_timeout = 20000",
+        "auth_http.connection_timeout = soon",
+        "auth_http.ssl_options.cacertfile = ca.pem",
+        "auth_http.ssl_options.verify = verify_peer",
+    ) == {
+        "auth_backends": ["http", "internal"],
+        "auth_cache_ttl_s": 60,
+        "auth_http_method": "post",
+        "auth_http_user_path": "http://auth/user",
+        "auth_http_vhost_path": "http://auth/vhost",
+        "auth_http_resource_path": "http://auth/resource",
+        "auth_http_topic_path": "http://auth/topic",
+        "auth_http_request_timeout_s": 20,
+        "auth_http_connection_timeout_s": "soon",
+        "auth_http_cacertfile": "ca.pem",
+        "auth_http_verify": True,
+    }
+
+
+def test_a_cache_is_what_it_caches() -> None:
+    assert values("auth_backends.1 = cache") == {"auth_backends": ["internal"]}
+    assert values(
+        "auth_cache.cached_backend.authn = http",
+        "auth_cache.cached_backend.authz = internal",
+        "auth_backends.1 = cache",
+    ) == {"auth_backends": ["http/internal"]}
+
+
 @pytest.mark.parametrize(
     "key", ["auth_backends.x", "auth_backends.1.other", "auth_oauth2.issuer", "auth_ldap.servers.1"]
 )

@@ -90,8 +90,8 @@ class Session:
         """Blocked until this connection has written what it has; who waits longest is first."""
         self._owed_confirms: list[Confirms] = []
         self._is_touched = False
-        self.expiry: Timer | None = None
-        """The end of the user's credentials; see ``handlers.credentials``."""
+        self.credential_timers: list[Timer] = []
+        """The end of the user's credentials and the like; see ``handlers.credentials``."""
         self.counted_as: str | None = None
         """Of which user the counts hold this connection, while it is in a vhost."""
         self._finishing: Timer | None = None
@@ -309,8 +309,8 @@ class Session:
 
     def close(self) -> None:
         """Give up everything held: consumers and deliveries, then exclusive queues (A1.13, T18)."""
-        if self.expiry is not None:
-            self.expiry.cancel()
+        while self.credential_timers:
+            self.credential_timers.pop().cancel()
         channels = list(self.channels.values())
         quotas.leave_vhost(self)
         for channel in channels:

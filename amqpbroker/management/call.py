@@ -106,6 +106,8 @@ class Call:
     def __init__(self, request: Request, principal: Principal) -> None:
         self.request = request
         self.principal = principal
+        self.entered: dict[str, bool] = {}
+        """Vhosts that somebody else was asked about, before anything was done."""
         self.broker: Broker = request.app.state.broker
         self.listeners: Sequence[Listener] = request.app.state.listeners
 
@@ -126,6 +128,8 @@ class Call:
 
     def may_enter(self, vhost: str) -> bool:
         """Return whether the user has permissions on a vhost, whatever they are."""
+        if self.principal.is_remote:
+            return self.entered.get(vhost, False)
         return may_enter(self.principal, vhost)
 
     def vhost(self, name: str) -> VHost:
@@ -245,7 +249,7 @@ async def log_in(request: Request) -> Call:
     if principal.is_remote:
         named = request.path_params.get("vhost")
         for vhost in list(broker.vhosts) if named is None else [named]:
-            await answered(partial(call.may_enter, vhost))
+            call.entered[vhost] = await answered(partial(may_enter, principal, vhost))
     return call
 
 

@@ -9,7 +9,7 @@ from amqpbroker.auth.exceptions import AuthenticationFailed
 from amqpbroker.auth.permissions import check_vhost
 from amqpbroker.auth.sasl.authenticator import Authenticator
 from amqpbroker.auth.sasl.mechanism import Challenge
-from amqpbroker.broker.handlers.credentials import update_secret, watch_expiry
+from amqpbroker.broker.handlers.credentials import update_secret, watch
 from amqpbroker.broker.quotas import check_new_connection, enter_vhost
 from amqpbroker.errors import not_allowed
 from amqpbroker.wire.connection import State
@@ -180,7 +180,7 @@ def open_vhost(session: Session, event: ConnectionOpen) -> None:
     assert vhost is not None
     check_new_connection(session, session.principal.username, vhost)
     enter_vhost(session, vhost)
-    watch_expiry(session)
+    watch(session)
     session.send(0, ConnectionOpenOk())
     logger.info("%s: user '%s' opened vhost '%s'", session.name, session.principal.username, name)
 

@@ -28,16 +28,29 @@ if TYPE_CHECKING:
 logger = logging.getLogger("amqpbroker.connection")
 
 
-def watch_expiry(session: Session) -> None:
-    """Have the connection closed when its credentials end, if they do."""
-    if session.expiry is not None:
-        session.expiry.cancel()
-        session.expiry = None
-    principal = session.principal
-    if principal is not None and principal.expires_at_s is not None:
-        timers = session.broker.timers
+def watch(session: Session) -> None:
+    """Have the connection closed when its credentials end, and permissions asked again in time."""
+    principal, timers = session.principal, session.broker.timers
+    assert principal is not None
+    while session.credential_timers:
+        session.credential_timers.pop().cancel()
+    if principal.expires_at_s is not None:
         delay_s = max(0.0, principal.expires_at_s - timers.wall_ms() / 1000)
-        session.expiry = timers.call_later(delay_s, partial(_expire, session))
+        session.credential_timers.append(timers.call_later(delay_s, partial(_expire, session)))
+    if principal.is_remote:
+        delay_s = session.broker.config.auth_cache_ttl_s
+        session.credential_timers.append(timers.call_later(delay_s, partial(_ask_again, session)))
+
+
+def _ask_again(session: Session) -> None:
+    forget_permissions(session)
+    watch(session)
+
+
+def forget_permissions(session: Session) -> None:
+    """Let the next publish, too, ask what the user may do."""
+    session.permits.forget()
+    session.routes = RouteMemo()
 
 
 def _expire(session: Session) -> None:
@@ -74,9 +87,8 @@ async def _go_on_as(session: Session, principal: Principal) -> None:
     vhost = session.vhost.name
     await answered(partial(check_vhost, principal, vhost, exists=True))
     session.principal = principal
-    session.permits.forget()
-    session.routes = RouteMemo()
-    watch_expiry(session)
+    forget_permissions(session)
+    watch(session)
     for channel in list(session.channels.values()):
         for consumer in list(channel.consumers.values()):
             await _check_consumer(channel, consumer)

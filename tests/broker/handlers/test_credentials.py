@@ -11,9 +11,10 @@ from amqpbroker.auth.backends.backend import Grant
 from amqpbroker.auth.exceptions import AuthenticationFailed
 from amqpbroker.auth.principal import Principal
 from amqpbroker.broker.broker import Broker
-from amqpbroker.broker.handlers.credentials import watch_expiry
+from amqpbroker.broker.handlers.credentials import watch
 from amqpbroker.broker.timers import Clock as TimersClock
 from amqpbroker.config import Config
+from amqpbroker.errors import SoftError
 from tests.broker.client import connect
 from tests.broker.clock import Clock
 
@@ -55,7 +56,7 @@ class World:
         self.broker.add_defaults()
         self.client = connect(self.broker)
         self.client.session.principal = Principal("ann", (), (Readable(("a", "b")),), 100)
-        watch_expiry(self.client.session)
+        watch(self.client.session)
 
     def to(self, now: float) -> None:
         self.clock.now = now
@@ -79,7 +80,7 @@ def test_a_connection_ends_with_its_credentials(world: World) -> None:
 
 def test_credentials_that_have_ended_already(world: World) -> None:
     world.clock.now = 200
-    watch_expiry(world.client.session)
+    watch(world.client.session)
     world.broker.timers.fire()
     world.client.read_close(320)
 
@@ -154,3 +155,21 @@ def test_a_password_is_checked_at_login_only() -> None:
     client = connect(broker)
     client.send_command(NEW("anything", "because"), 0)
     client.read(commands.Connection.UpdateSecretOk, 0)
+
+
+def test_what_a_service_permits_is_asked_again_in_time(world: World) -> None:
+    session = world.client.session
+    remote = Readable(("a",))
+    remote.is_remote = True
+    session.principal = Principal("ann", (), (remote,))
+    watch(session)
+    session.check("queue", "a", "read")
+    remote.queues = ("b",)
+    world.to(14.9)
+    session.check("queue", "a", "read")
+    for now in (15, 30):
+        world.to(now)
+        with pytest.raises(SoftError, match="403"):
+            session.check("queue", "a", "read")
+    world.client.close()
+    assert len(world.broker.timers) == 0
