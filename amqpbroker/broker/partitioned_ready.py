@@ -51,12 +51,14 @@ class Partition(Level):
 class PartitionedReady(IndexedReady):
     """The ready messages of a queue with partitions."""
 
-    __slots__ = ("_last", "partitions")
+    __slots__ = ("_last", "partitions", "waiting")
 
     def __init__(self, count: int) -> None:
         super().__init__()
         self.partitions = [Partition(number) for number in range(count)]
         self._levels = [*self.partitions]
+        self.waiting: dict[Consumer | None, dict[Partition, None]] = {}
+        """Partitions with messages, and some that have lost theirs, by whose they are."""
         self._last: tuple[Publication | None, Partition] = None, self.partitions[0]
         """The partition of the publication that was last asked for."""
 
@@ -101,7 +103,10 @@ class PartitionedReady(IndexedReady):
     def extend(self, messages: Sequence[Message]) -> None:
         """Add messages at the tails of their partitions."""
         for position, message in enumerate(messages, self._head):
-            self.partition(message.publication).messages[position] = message
+            partition = self.partition(message.publication)
+            if not partition:
+                self._wait(partition)
+            partition.messages[position] = message
         self._head += len(messages)
         self._count += len(messages)
         self.size += sum([message.publication.body_size for message in messages])
@@ -115,6 +120,17 @@ class PartitionedReady(IndexedReady):
             partition.order.clear()
         self._count = self.size = 0
         return messages
+
+    def _wait(self, partition: Partition) -> None:
+        self.waiting.setdefault(partition.consumer, {})[partition] = None
+
+    def assign(self, owners: Iterable[Consumer | None]) -> None:
+        """Let the partitions be those of ``owners``, one for each."""
+        self.waiting = {}
+        for partition, owner in zip(self.partitions, owners, strict=True):
+            partition.consumer = owner
+            if partition:
+                self._wait(partition)
 
     # loans
 
@@ -133,7 +149,9 @@ class PartitionedReady(IndexedReady):
     def give_back(self, position: int, message: Message) -> None:
         """Put a message that was on loan back where it was."""
         super().give_back(position, message)
-        self._end_loan(self.partition(message.publication))
+        partition = self.partition(message.publication)
+        self._wait(partition)
+        self._end_loan(partition)
 
     def _end_loan(self, partition: Partition) -> None:
         partition.loan_count -= 1

@@ -32,12 +32,11 @@ if TYPE_CHECKING:
 class Partitions:
     """The dispatch of a queue with partitions."""
 
-    __slots__ = ("_is_stale", "_of_consumer", "_queue", "ready")
+    __slots__ = ("_is_stale", "_queue", "ready")
 
     def __init__(self, queue: Queue, count: int) -> None:
         self._queue = queue
         self.ready = PartitionedReady(count)
-        self._of_consumer: dict[Consumer, list[Partition]] = {}
         self._is_stale = False
         """Whether consumers have come or left since partitions were assigned."""
 
@@ -45,14 +44,15 @@ class Partitions:
         """Deliver to each consumer from its own partitions."""
         if self._is_stale:
             self.assign()
-        if self.ready:
-            for consumer, partitions in self._of_consumer.items():
-                if not consumer.is_blocked:
-                    self._serve(consumer, partitions)
+        for consumer, waiting in self.ready.waiting.items():
+            if waiting and consumer is not None and not consumer.is_blocked:
+                self._serve(consumer, waiting)
 
-    def _serve(self, consumer: Consumer, partitions: Iterable[Partition]) -> None:
+    def _serve(self, consumer: Consumer, waiting: dict[Partition, None]) -> None:
         queue, ready = self._queue, self.ready
-        heads = [(item.first(), item) for item in partitions if item and not item.is_moving]
+        for partition in [item for item in waiting if not item]:
+            del waiting[partition]
+        heads = [(item.first(), item) for item in waiting if not item.is_moving]
         heapify(heads)
         while heads:
             if consumer.room() <= 0:
@@ -65,6 +65,7 @@ class Partitions:
                 heapreplace(heads, (partition.first(), partition))
             else:
                 heappop(heads)
+                del waiting[partition]
 
     def get(self) -> Ready | None:
         """Take the oldest message of the partitions of which nothing is on loan."""
@@ -86,14 +87,8 @@ class Partitions:
     def assign(self) -> None:
         """Spread the partitions over the consumers that there are."""
         self._is_stale = False
-        partitions = self.ready.partitions
-        consumers = list(self._queue.consumers)
-        owners = spread([item.consumer for item in partitions], consumers)
-        self._of_consumer = {consumer: [] for consumer in consumers}
-        for partition, consumer in zip(partitions, owners, strict=True):
-            partition.consumer = consumer
-            if consumer is not None:
-                self._of_consumer[consumer].append(partition)
+        before = [partition.consumer for partition in self.ready.partitions]
+        self.ready.assign(spread(before, list(self._queue.consumers)))
 
 
 def spread(owners: Sequence[T | None], takers: Sequence[T]) -> list[T | None]:
