@@ -24,7 +24,6 @@ from amqpbroker.broker.message import Message, stored_properties, without_bcc
 from amqpbroker.broker.names import described
 from amqpbroker.broker.router import Route, find_queues, find_queues_once, is_stable
 from amqpbroker.wire.content import Publication
-from amqpbroker.wire.properties import decode_properties
 from amqpbroker.wire.table import Field
 
 if TYPE_CHECKING:
@@ -51,7 +50,6 @@ STALE_COUNT_MIN: Final = 64
 """Cancelled messages that are left in the heap however few others there are."""
 _NUMBER_BITS: Final = 48
 _NUMBER_MASK: Final = (1 << _NUMBER_BITS) - 1
-_UNDECODED: Final[dict[str, Any]] = {}
 
 
 def due_ms(headers: Mapping[str, tuple[str, Any]], since_ms: int) -> int | None:
@@ -72,23 +70,11 @@ def due_ms(headers: Mapping[str, tuple[str, Any]], since_ms: int) -> int | None:
 
 
 def waiting(publication: Publication) -> Publication:
-    """Return a publication as it waits: its properties encoded, BCC among them."""
+    """Return a publication as it waits: BCC among its properties, names shared with others."""
     return Publication(
         intern(publication.exchange),
         intern(publication.routing_key),
         raw_properties=stored_properties(publication),
-        properties=_UNDECODED,
-        body_size=publication.body_size,
-    )
-
-
-def decoded(publication: Publication) -> Publication:
-    """Return what has been waiting with all its properties."""
-    return Publication(
-        publication.exchange,
-        publication.routing_key,
-        raw_properties=publication.raw_properties,
-        properties=decode_properties(publication.raw_properties),
         body_size=publication.body_size,
     )
 
@@ -98,7 +84,6 @@ def woken(publication: Publication) -> Publication:
 
     A negative ``x-delay`` tells consumers how long it was, and delays no more.
     """
-    publication = decoded(publication)
     headers = dict(publication.headers)
     delay_ms = number_of(headers.get(DELAY))
     if delay_ms is not None and delay_ms > 0:
@@ -184,7 +169,9 @@ class Delayed:
 
     def _place(self, messages: Sequence[Message], since_ms: int) -> None:
         """Let messages of one publication wait."""
-        due = due_ms(decoded(messages[0].publication).headers, since_ms) or since_ms
+        publication = messages[0].publication
+        due = due_ms(publication.headers, since_ms) or since_ms
+        publication.forget_properties()
         for message in messages:
             key = due << _NUMBER_BITS | message.sequence
             self._messages[key] = message
@@ -254,7 +241,7 @@ class Delayed:
         if message is None:
             return None
         due = message_id >> _NUMBER_BITS
-        return Pending(message_id, due, decoded(message.publication), message.body)
+        return Pending(message_id, due, message.publication, message.body)
 
     def cancel(self, message_id: int) -> bool:
         """Let a message never come; return False if it does not wait (any more)."""
@@ -272,7 +259,7 @@ class Delayed:
         message = self._take(message_id)
         if message is None:
             return None
-        publication = decoded(message.publication)
+        publication = message.publication
         headers = {**publication.headers, DELIVER_AT: Field("l", at_ms)}
         self.add(waiting(publication.changed(headers=headers)), (message.body,))
         self._settle((message,))

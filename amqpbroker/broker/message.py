@@ -95,7 +95,7 @@ def without_bcc(publication: Publication) -> Publication:
 
     Raises :class:`~amqpbroker.errors.SoftError` 406 if the BCC header is no array.
     """
-    if "BCC" not in publication.headers:
+    if b"BCC" not in publication.raw_properties or "BCC" not in publication.headers:
         return publication
     keys = keys_in(publication.headers, "BCC")
     headers = {name: field for name, field in publication.headers.items() if name != "BCC"}

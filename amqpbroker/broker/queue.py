@@ -200,6 +200,7 @@ class Queue:
                 self.ready.extend([Message(publication, body) for body in bodies[start:]])
             else:
                 self.ready.extend(messages[start:])
+            publication.forget_properties()
             self._deliver()
         return 0
 
@@ -277,7 +278,7 @@ class Queue:
 
     def recover(self, messages: Sequence[Message]) -> None:
         """Fill with what was here before a restart; times to live have gone on meanwhile."""
-        if any("expiration" in message.publication.properties for message in messages):
+        if any(message.publication.has("expiration") for message in messages):
             self.expect_expiry()
         expiry = self.expiry
         if expiry is not None:

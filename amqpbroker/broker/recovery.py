@@ -17,7 +17,6 @@ from amqpbroker.broker.segments import Segment
 from amqpbroker.storage.log import Corrupt
 from amqpbroker.storage.shard_record import BadRecord, EnqueueRecord, ReturnRecord, decode
 from amqpbroker.wire.content import Publication
-from amqpbroker.wire.properties import decode_properties
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -131,7 +130,6 @@ class Replay:
                 record.exchange.decode("utf-8", "surrogateescape"),
                 record.routing_key.decode("utf-8", "surrogateescape"),
                 raw_properties=record.raw_properties,
-                properties=decode_properties(record.raw_properties),
                 body_size=record.body_size,
             )
         )

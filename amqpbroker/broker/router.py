@@ -54,7 +54,7 @@ class Route:
         ]
         """Those that keep messages of this publication on disk."""
         self.reply_consumer = reply_consumer
-        if "expiration" in publication.properties:
+        if publication.has("expiration"):
             for queue in queues:
                 queue.expect_expiry()
 

@@ -20,7 +20,13 @@ from typing import TYPE_CHECKING, Any, Final
 from amqpbroker.errors import precondition_failed
 from amqpbroker.wire.codec import encode_method
 from amqpbroker.wire.constants import CLASS_BASIC, DELIVERY_MODE_PERSISTENT, FRAME_OVERHEAD_SIZE
-from amqpbroker.wire.properties import decode_properties, encode_properties, raw_headers
+from amqpbroker.wire.properties import (
+    decode_properties,
+    encode_properties,
+    has_property,
+    raw_delivery_mode,
+    raw_headers,
+)
 from amqpbroker.wire.table import KIND_NAMES, edit_table
 
 if TYPE_CHECKING:
@@ -55,12 +61,12 @@ class Publication:
     """Exchange, routing key, flags and properties of a publish; shared, and never changed."""
 
     __slots__ = (
+        "_properties",
         "body_size",
         "exchange",
         "immediate",
         "is_persistent",
         "mandatory",
-        "properties",
         "raw_properties",
         "routing_key",
     )
@@ -73,17 +79,22 @@ class Publication:
         mandatory: bool = False,
         immediate: bool = False,
         raw_properties: bytes,
-        properties: dict[str, Any],
+        properties: dict[str, Any] | None = None,
         body_size: int,
     ) -> None:
+        """Make one of bytes that are well formed; ``properties`` if they are decoded already."""
         self.exchange = exchange
         self.routing_key = routing_key
         self.mandatory = mandatory
         self.immediate = immediate
         self.raw_properties = raw_properties
-        self.properties = properties
+        self._properties = properties
         self.body_size = body_size
-        self.is_persistent = properties.get("delivery_mode") == DELIVERY_MODE_PERSISTENT
+        if properties is None:
+            delivery_mode = raw_delivery_mode(raw_properties)
+        else:
+            delivery_mode = properties.get("delivery_mode")
+        self.is_persistent = delivery_mode == DELIVERY_MODE_PERSISTENT
 
     @classmethod
     def of(
@@ -98,6 +109,22 @@ class Publication:
             properties=decode_properties(raw),
             body_size=body_size,
         )
+
+    @property
+    def properties(self) -> dict[str, Any]:
+        """The properties that are present, decoded when somebody asks."""
+        properties = self._properties
+        if properties is None:
+            properties = self._properties = decode_properties(self.raw_properties)
+        return properties
+
+    def forget_properties(self) -> None:
+        """Keep their bytes only: while many messages wait, few are looked at."""
+        self._properties = None
+
+    def has(self, name: str) -> bool:
+        """Return whether the property ``name`` is present."""
+        return has_property(self.raw_properties, name)
 
     @property
     def headers(self) -> Mapping[str, tuple[str, Any]]:
@@ -147,7 +174,7 @@ class Publication:
             exchange,
             routing_key,
             raw_properties=self.raw_properties,
-            properties=self.properties,
+            properties=self._properties,
             body_size=self.body_size,
         )
 

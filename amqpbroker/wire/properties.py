@@ -36,6 +36,7 @@ FLAGS_CACHE_COUNT_MAX: Final = 256
 _FLAGS: Final = tuple(
     (1 << (15 - index), name, wire_type) for index, (name, wire_type) in enumerate(PROPERTIES)
 )
+_FLAG_OF: Final = {name: flag for flag, name, _ in _FLAGS}
 _KNOWN_FLAGS: Final = sum(flag for flag, _, _ in _FLAGS)
 _SHORT: Final = struct.Struct(">H")
 _LONG: Final = struct.Struct(">I")
@@ -84,6 +85,23 @@ def _decode(raw: bytes) -> dict[str, Any]:
     if pos != end:
         raise IndexError
     return properties
+
+
+def has_property(raw: bytes, name: str) -> bool:
+    """Return whether a property is present, by its flag alone."""
+    return bool(_SHORT.unpack_from(raw)[0] & _FLAG_OF[name])
+
+
+def raw_delivery_mode(raw: bytes) -> int | None:
+    """Return the delivery mode, None if there is none, of properties that are well formed."""
+    flags = _SHORT.unpack_from(raw)[0]
+    pos = 2
+    for flag, name, wire_type in _FLAGS:
+        if name == "delivery_mode":
+            break
+        if flags & flag:
+            pos += 4 + _LONG.unpack_from(raw, pos)[0] if wire_type == "table" else 1 + raw[pos]
+    return raw[pos] if flags & flag else None
 
 
 def raw_headers(raw: bytes) -> bytes:

@@ -81,6 +81,16 @@ def test_a_publication_is_persistent_with_delivery_mode_2_only() -> None:
     assert not publication().is_persistent
 
 
+def test_properties_are_decoded_again_after_they_were_forgotten() -> None:
+    message = publication(delivery_mode=2, message_id="m")
+    before = message.properties
+    message.forget_properties()
+    assert message.is_persistent
+    assert message.has("message_id")
+    assert not message.has("app_id")
+    assert message.properties == before
+
+
 def test_properties_are_read_by_name() -> None:
     assert publication(priority=3).property("priority") == 3
     assert publication().property("priority") is None

@@ -11,7 +11,13 @@ from hypothesis import strategies as st
 from pamqp import commands
 
 from amqpbroker.errors import HardError
-from amqpbroker.wire.properties import PROPERTIES, decode_properties, encode_properties
+from amqpbroker.wire.properties import (
+    PROPERTIES,
+    decode_properties,
+    encode_properties,
+    has_property,
+    raw_delivery_mode,
+)
 from amqpbroker.wire.table import Field
 from tests import amqp_bytes
 from tests.wire.peer import refusal
@@ -59,6 +65,14 @@ def test_an_empty_string_is_present() -> None:
 
 def test_names_that_are_not_properties_are_ignored() -> None:
     assert encode_properties({"colour": "red"}) == bytes(2)
+
+
+@given(properties())
+def test_presence_and_delivery_mode_can_be_read_from_the_bytes(values: dict[str, Any]) -> None:
+    raw = encode_properties(values)
+    decoded = decode_properties(raw)
+    assert {name for name, _ in PROPERTIES if has_property(raw, name)} == decoded.keys()
+    assert raw_delivery_mode(raw) == decoded.get("delivery_mode")
 
 
 @given(properties())
