@@ -146,7 +146,7 @@ class Config(AuthSettings, DefinitionsSettings):
     default_user: str = Field(default="guest", min_length=1)
     default_pass: str = Field(default="guest", repr=False)
     default_vhost: str = Field(default="/", min_length=1)
-    default_queue_type: Literal["classic", "quorum"] | None = None
+    default_queue_type: Literal["classic", "quorum", "stream"] | None = None
     """What new vhosts say of durable queues that name no type (FEATURES A4.12)."""
     loopback_users: Words = frozenset({"guest"})
     """Users who may log in from this machine only."""

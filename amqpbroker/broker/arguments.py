@@ -27,6 +27,10 @@ EXPIRY_MS_MAX: Final = 315_360_000_000
 PRIORITY_MAX: Final = 255
 PARTITION_COUNT_MAX: Final = 1024
 """Each takes a kilobyte, and when consumers come and go all of them are looked at."""
+SEGMENT_SIZE_MAX: Final = 3_000_000_000
+"""Bytes of a segment of a stream that may be asked for."""
+FILTER_SIZES: Final = range(16, 256)
+"""Bytes of RabbitMQ's filter in a chunk of a stream; ours is exact and needs none."""
 DEFAULT_QUEUE_TYPE: Final = "classic"
 INTEGERS: Final = frozenset("bBsuIil")
 _FLOATS: Final = frozenset("fd")
@@ -166,6 +170,28 @@ def is_max_age(value: object) -> bool:
     return isinstance(value, str) and bool(re.fullmatch("0*[1-9][0-9]*[YMDhms]", value))
 
 
+def age_ms(value: str) -> int:
+    """Return the milliseconds of an age of a stream."""
+    return int(value[:-1]) * _AGE_UNITS_S[value[-1]] * 1000
+
+
+def _check_segment_size(field: Field, table: Table) -> str | None:
+    wrong = _check_not_negative(field, table)
+    if wrong is None and field.value > SEGMENT_SIZE_MAX:
+        raise precondition_failed("Exceeded max value for x-stream-max-segment-size-bytes")
+    return wrong
+
+
+def _check_filter_size(field: Field, table: Table) -> str | None:
+    wrong = _check_not_negative(field, table)
+    if wrong is None and field.value not in FILTER_SIZES:
+        raise precondition_failed("Invalid value for  x-stream-filter-size-bytes")
+    return wrong
+
+
+_AGE_UNITS_S: Final = {
+    "Y": 365 * 86400, "M": 30 * 86400, "D": 86400, "h": 3600, "m": 60, "s": 1
+}  # fmt: skip
 _OVERFLOWS: Final = (b"drop-head", b"reject-publish", b"reject-publish-dlx")
 _LOCATORS: Final = (b"client-local", b"random", b"least-leaders", b"balanced")
 _DECLARE: Final[dict[str, Check]] = {
@@ -185,7 +211,8 @@ _DECLARE: Final[dict[str, Check]] = {
     "x-single-active-consumer": _check_bool,
     "x-quorum-initial-group-size": _check_positive,
     "x-max-age": _check_max_age,
-    "x-stream-max-segment-size-bytes": _check_not_negative,
+    "x-stream-max-segment-size-bytes": _check_segment_size,
+    "x-stream-filter-size-bytes": _check_filter_size,
     "x-initial-cluster-size": _check_positive,
     "x-queue-leader-locator": _one_of(_LOCATORS, "invalid_queue_locator_arg"),
     "x-delivery-limit": _check_integer,
@@ -221,7 +248,7 @@ KNOWN: Final[dict[str, tuple[str, ...]]] = {
     ),
     "stream": (
         *("x-max-length-bytes", "x-queue-type", "x-max-age", "x-stream-max-segment-size-bytes"),
-        *("x-initial-cluster-size", "x-queue-leader-locator"),
+        *("x-initial-cluster-size", "x-queue-leader-locator", "x-stream-filter-size-bytes"),
     ),
 }
 """Queue type → the arguments that it knows and compares: in RabbitMQ's order, then ours."""

@@ -15,6 +15,7 @@ from amqpbroker.broker.interceptors import Interceptors
 from amqpbroker.broker.metadata import VHostMetadata
 from amqpbroker.broker.quotas import Counts
 from amqpbroker.broker.rates import Rates
+from amqpbroker.broker.streams import Streams
 from amqpbroker.broker.timers import SYSTEM_CLOCK, Clock, Timers
 from amqpbroker.broker.vhost import VHost
 
@@ -65,6 +66,7 @@ class Broker:
         self.touched: list[Session] = []
         """Sessions with something to write since the last flush."""
         self.timers = Timers(self.flush, *clock)
+        self.streams = Streams(self.timers, self.flush)
         self.interceptors = Interceptors(config, clock.wall_ms)
         self.consumer_timeouts = ConsumerTimeouts(
             config.consumer_timeout_s, self.sessions, self.timers
@@ -86,7 +88,7 @@ class Broker:
 
     def add_vhost(self, name: str) -> VHost:
         """Make a vhost with its pre-declared exchanges."""
-        vhost = self.vhosts[name] = VHost(name, self.store, self.timers)
+        vhost = self.vhosts[name] = VHost(name, self.store, self.timers, self.streams)
         vhost.metadata = VHostMetadata(default_queue_type=self.config.default_queue_type)
         if self.store is not None:
             self.store.put_vhost(vhost)

@@ -18,8 +18,9 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from functools import partial
 from itertools import groupby
-from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, TypeVar
 
 import anyio
 
@@ -33,9 +34,10 @@ from amqpbroker.storage.memory import wall_clock_ms
 from amqpbroker.storage.shard_record import encode_enqueue, encode_return, encode_settle
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 
     from amqpbroker.broker.confirms import Confirms
+    from amqpbroker.broker.stream import Stream
     from amqpbroker.storage.catalog import Ticket
     from amqpbroker.storage.log import SegmentedLog, Writer
     from amqpbroker.wire.content import Publication
@@ -55,6 +57,7 @@ RETRY_DELAY_S: Final = 1.0
 
 _WRITTEN: Final[dict[int, int]] = {}
 
+T = TypeVar("T")
 MessagesOf: TypeAlias = "Callable[[Iterable[int]], Iterable[tuple[int, Message]]]"
 
 
@@ -94,6 +97,7 @@ class _Batch:
         "runs",
         "settles",
         "size",
+        "streams",
         "waiting",
     )
 
@@ -110,12 +114,16 @@ class _Batch:
         """Queue id → sequence → how often it has been delivered in vain."""
         self.returned_to: set[Run | Segment] = set()
         """Where the messages in ``returns`` lie."""
+        self.streams: dict[Stream, None] = {}
+        """What has messages staged that are to be written before."""
         self.waiting: dict[Confirms, None] = {}
         self.definitions: dict[Keeper, Ticket] = {}
         """What the catalog must have stored before."""
 
     def __bool__(self) -> bool:
-        return bool(self.runs or self.settles or self.left or self.returns or self.waiting)
+        return bool(
+            self.runs or self.settles or self.left or self.returns or self.streams or self.waiting
+        )
 
     def add(self, run: Run) -> None:
         """Have a run written."""
@@ -260,6 +268,15 @@ class Journal:
                 batch.definitions[queue] = queue.definition
             self._work.set()
 
+    def attend(self, stream: Stream, queue: Keeper, size: int) -> None:
+        """Have what a stream has staged (``size`` bytes more) written by the next commit."""
+        batch = self._open
+        batch.streams[stream] = None
+        if queue.definition is not None:
+            batch.definitions[queue] = queue.definition
+        batch.size += size
+        self._work.set()
+
     def divide(self) -> None:
         """Let another batch begin if the open one is full; not in the middle of a handler."""
         if self._open.size >= self.batch_size:
@@ -309,6 +326,10 @@ class Journal:
             run.messages = None
         if self.failure is not None or not await self._are_defined(batch):
             return
+        if batch.streams:
+            await _all(partial(self._write, stream.commit) for stream in batch.streams)
+            if self.failure is not None:
+                return
         if records:
             offset = await self._append(records)
             if offset is None:
@@ -350,11 +371,16 @@ class Journal:
 
     async def _append(self, records: list[bytes]) -> int | None:
         """Return the offset of a batch, None if it cannot be written."""
+        is_too_large = sum(map(len, records)) > self._log.batch_size_max
+        return await self._write(lambda: self._writer.append(records), may_wait=not is_too_large)
+
+    async def _write(self, write: Callable[[], Awaitable[T]], *, may_wait: bool = True) -> T | None:
+        """Return what ``write`` does, None if nothing can be written; a full disk is waited for."""
         while self.failure is None:
             try:
-                offset = await self._writer.append(records)
-            except AppendRejected as error:
-                if self._is_closing or sum(map(len, records)) > self._log.batch_size_max:
+                written = await write()
+            except (AppendRejected, LogUnavailable) as error:
+                if self._is_closing or not may_wait:
                     self._fail(error)
                     break
                 self._block(error)
@@ -366,10 +392,10 @@ class Journal:
                     self.is_blocked = False
                     logger.warning("the log can be written again")
                     self._on_short(False)
-                return offset
+                return written
         return None
 
-    def _block(self, error: AppendRejected) -> None:
+    def _block(self, error: LogError) -> None:
         if not self.is_blocked:
             logger.error("cannot write, publishers wait: %s", error)
             self.is_blocked = True
@@ -471,3 +497,10 @@ def _segment_of(place: Run | Segment) -> Segment:
     segment = place if isinstance(place, Segment) else place.segment
     assert segment is not None
     return segment
+
+
+async def _all(jobs: Iterable[Callable[[], Coroutine[None, None, None]]]) -> None:
+    """Do jobs at the same time."""
+    async with anyio.create_task_group() as tasks:
+        for job in jobs:
+            tasks.start_soon(job)

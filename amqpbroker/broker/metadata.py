@@ -13,7 +13,7 @@ class VHostMetadata:
 
     description: str = ""
     tags: tuple[str, ...] = ()
-    default_queue_type: Literal["classic", "quorum"] | None = None
+    default_queue_type: Literal["classic", "quorum", "stream"] | None = None
     """If given, such a queue shows it as its ``x-queue-type``."""
 
     def to_json(self) -> str:

@@ -5,6 +5,7 @@
     data_dir/catalog.sqlite    definitions (storage.catalog)
     data_dir/shard-0/          messages of durable queues (storage.segment_log)
     data_dir/scram-decoy.key   makes SCRAM's salts of users who do not exist; only with SCRAM
+    data_dir/streams/          messages of streams, a directory each (storage.stream_directories)
 
 The catalog is read first, then the log is replayed into the queues that the catalog knows, then a
 new epoch fences off whoever might still write. The catalog and the log belong together: one without
@@ -31,6 +32,7 @@ from amqpbroker.broker.metadata import VHostMetadata
 from amqpbroker.broker.queue_types import create_queue
 from amqpbroker.broker.recovery import recover
 from amqpbroker.broker.store import Store, binding_of, load_policies, load_users, unpack
+from amqpbroker.broker.stream_queue import StreamQueue
 from amqpbroker.broker.timers import SYSTEM_CLOCK, Clock
 from amqpbroker.broker.vhost import VHost
 from amqpbroker.routing.registry import create_exchange
@@ -42,13 +44,15 @@ from amqpbroker.storage.encryption import Keyring
 from amqpbroker.storage.log import LogMissing
 from amqpbroker.storage.options import LogOptions
 from amqpbroker.storage.segment_log import SegmentLog
+from amqpbroker.storage.stream_directories import StreamDirectories
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
+    from amqpbroker.broker.streams import Storage, Streams
     from amqpbroker.config import Config
     from amqpbroker.storage.catalog.database import Database
-    from amqpbroker.storage.catalog.rows import QueueRow, Snapshot
+    from amqpbroker.storage.catalog.rows import QueueRow, Snapshot, VHostRow
     from amqpbroker.storage.disk import Disk
     from amqpbroker.storage.executor import Executor
 
@@ -57,6 +61,7 @@ logger = logging.getLogger("amqpbroker.opening")
 CATALOG_NAME: Final = "catalog.sqlite"
 SHARD_NAME: Final = "shard-0"
 DECOY_KEY_NAME: Final = "scram-decoy.key"
+STREAMS_NAME: Final = "streams"
 BATCH_SIZE_MAX: Final = 1 << 30
 """Bytes: a transaction is one batch, whatever its size. The journal aims at far smaller ones."""
 
@@ -72,6 +77,8 @@ class Ground(NamedTuple):
     clock: Clock = SYSTEM_CLOCK
     executor: Executor | None = None
     """Where the log's blocking work runs; None: a thread."""
+    streams: Storage | None = None
+    """Of streams; None: in memory."""
 
 
 @asynccontextmanager
@@ -91,12 +98,15 @@ async def open_broker(
         if not config.has_definitions:
             broker.add_defaults()
         broker.consumer_timeouts.start()
-        yield broker
+        async with _running_streams(broker.streams):
+            yield broker
         return
     options = log_options(config)
     config.data_dir.mkdir(parents=True, exist_ok=True)
     database = await SqliteDatabase.open(config.data_dir / CATALOG_NAME)
-    ground = Ground(database, DirectoryDisk(config.data_dir / SHARD_NAME), options)
+    streams = StreamDirectories(config.data_dir / STREAMS_NAME, options)
+    disk = DirectoryDisk(config.data_dir / SHARD_NAME)
+    ground = Ground(database, disk, options, streams=streams)
     async with open_on(ground, config, on_progress) as broker:
         if broker.users.passwords.scram_mechanisms:
             broker.users.decoy_key = load_secret(config.data_dir / DECOY_KEY_NAME)
@@ -117,16 +127,35 @@ async def open_on(
         log = await _open_log(ground, is_new=is_new)
         try:
             broker, journal = await _build(
-                config, catalog, snapshot, log, on_progress, clock=ground.clock
+                config,
+                catalog,
+                snapshot,
+                log,
+                on_progress,
+                clock=ground.clock,
             )
+            await _open_streams(broker, ground.streams)
             del snapshot
             broker.consumer_timeouts.start()
             database.on_short = partial(broker.alarms.set, "disk", "catalog")
-            async with _running(catalog, database, journal):
+            async with _running_streams(broker.streams), _running(catalog, database, journal):
                 yield broker
         finally:
             with anyio.CancelScope(shield=True):
                 await log.close()
+
+
+@asynccontextmanager
+async def _running_streams(streams: Streams) -> AsyncIterator[None]:
+    """Do the jobs of streams in the background; close all of them at the end."""
+    try:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(streams.run)
+            yield
+            tasks.cancel_scope.cancel()
+    finally:
+        with anyio.CancelScope(shield=True):
+            await streams.close()
 
 
 @asynccontextmanager
@@ -232,7 +261,8 @@ async def _build(
     journal.messages_of = broker.messages_of
     broker.journal = journal
     for queue in queues.values():
-        queue.journal = journal
+        if not isinstance(queue, StreamQueue):
+            queue.journal = journal
     if is_new and not config.has_definitions:
         broker.add_defaults()
     if recovered.message_count:
@@ -240,13 +270,27 @@ async def _build(
     return broker, journal
 
 
+async def _open_streams(broker: Broker, storage: Storage | None) -> None:
+    """Find out what is in the streams that the catalog knows."""
+    streams, store = broker.streams, broker.store
+    assert store is not None
+    streams.journal = broker.journal
+    if storage is not None:
+        streams.storage = storage
+    await streams.recover([q for q in store.queues.values() if isinstance(q, StreamQueue)])
+
+
+def _restore_vhost(broker: Broker, row: VHostRow) -> VHost:
+    vhost = VHost(row.name, timers=broker.timers, streams=broker.streams)
+    vhost.limits.update(json.loads(row.limits))
+    vhost.metadata = VHostMetadata.from_json(row.metadata)
+    return vhost
+
+
 def _restore(broker: Broker, snapshot: Snapshot) -> dict[int, Keeper]:
     """Make vhosts, exchanges, queues and bindings of rows; return the queues by id."""
     load_users(broker.users, snapshot)
-    vhosts = {row.name: VHost(row.name, timers=broker.timers) for row in snapshot.vhosts}
-    for vhost_row in snapshot.vhosts:
-        vhosts[vhost_row.name].limits.update(json.loads(vhost_row.limits))
-        vhosts[vhost_row.name].metadata = VHostMetadata.from_json(vhost_row.metadata)
+    vhosts = {row.name: _restore_vhost(broker, row) for row in snapshot.vhosts}
     load_policies(vhosts, snapshot)
     broker.global_parameters = {
         row.name: json.loads(row.value) for row in snapshot.global_parameters

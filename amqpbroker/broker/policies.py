@@ -67,6 +67,16 @@ _UNSUPPORTED: Final = {
 }
 """Queue type → settings: a policy with one of these does not apply to such queues at all, as on
 RabbitMQ."""
+_OF_STREAMS: Final = frozenset(
+    {
+        "initial-cluster-size",
+        "max-age",
+        "max-length-bytes",
+        "queue-leader-locator",
+        "stream-max-segment-size-bytes",
+    }
+)
+"""A policy with anything else does not apply to streams at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +97,10 @@ class Policy:
         """Return whether the policy may be in force for a queue."""
         if self.apply_to not in ("all", "queues", QUEUE_TYPES[queue.type]):
             return False
-        if not _UNSUPPORTED[queue.type].isdisjoint(self.definition):
+        if queue.type == "stream":
+            if not _OF_STREAMS.issuperset(self.definition):
+                return False
+        elif not _UNSUPPORTED[queue.type].isdisjoint(self.definition):
             return False
         return self.matches(queue.name)
 

@@ -8,7 +8,7 @@ queues, bindings and permissions does.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from amqpbroker.routing.route import DEFAULT_EXCHANGE, reachable, route
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from amqpbroker.broker.direct_reply_to import ReplyConsumer
     from amqpbroker.broker.message import Message
     from amqpbroker.broker.queue import Queue
+    from amqpbroker.broker.stream_queue import StreamQueue
     from amqpbroker.broker.vhost import VHost
     from amqpbroker.routing.exchange import Exchange
     from amqpbroker.routing.message import Routable
@@ -36,7 +37,7 @@ _SPECIAL_HEADERS: Final = frozenset({"BCC", "CC", "x-delay", "x-deliver-at"})
 class Route:
     """Where messages of a publication go, and what consumers see of it."""
 
-    __slots__ = ("durable_queues", "publication", "queues", "reply_consumer")
+    __slots__ = ("durable_queues", "is_kept", "publication", "queues", "reply_consumer", "streams")
 
     def __init__(
         self,
@@ -45,6 +46,8 @@ class Route:
         reply_consumer: ReplyConsumer | None = None,
     ) -> None:
         self.publication = publication
+        self.streams = [cast("StreamQueue", q) for q in queues if q.type == "stream"]
+        """Those that keep all messages, in logs of their own."""
         self.queues = queues
         is_persistent = publication.is_persistent
         self.durable_queues = [
@@ -53,10 +56,12 @@ class Route:
             if queue.journal is not None and (is_persistent or queue.keeps_transient)
         ]
         """Those that keep messages of this publication on disk."""
+        self.is_kept = bool(self.durable_queues or self.streams)
         self.reply_consumer = reply_consumer
         if publication.has("expiration"):
             for queue in queues:
-                queue.expect_expiry()
+                if queue.type != "stream":
+                    queue.expect_expiry()
 
     @property
     def leads_somewhere(self) -> bool:
@@ -70,7 +75,7 @@ class Route:
         Returns the number of the commit that makes the messages safe, 0 if there is nothing to
         wait for, and how many of them a queue has refused: the last ones.
         """
-        if self.durable_queues:
+        if self.is_kept:
             return self._keep(bodies)
         publication = self.publication
         refused = 0
@@ -98,16 +103,22 @@ class Route:
         return Route(self.publication, queues, self.reply_consumer)
 
     def _keep(self, bodies: list[bytes]) -> tuple[int, int]:
+        messages: list[Message] | None = None
+        ticket = refused = 0
         durable = [queue for queue in self.durable_queues if not queue.is_deleted]
-        journal = self.durable_queues[0].journal
-        assert journal is not None
-        messages = journal.enqueue(self.publication, bodies, durable) if durable else None
-        refused = 0
+        if durable:
+            journal = durable[0].journal
+            assert journal is not None
+            messages = journal.enqueue(self.publication, bodies, durable)
+            ticket = journal.ticket
         for queue in self.queues:
             if not queue.is_deleted:
                 kept = messages if queue in self.durable_queues else None
                 refused = max(refused, queue.publish(self.publication, bodies, kept))
-        return journal.ticket if durable else 0, refused
+        for stream in self.streams:
+            if not stream.is_deleted:
+                ticket = ticket or stream.ticket
+        return ticket, refused
 
 
 class RouteMemo:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from amqpbroker.broker.arguments import EXPIRY_MS_MAX
+from amqpbroker.broker.arguments import EXPIRY_MS_MAX, age_ms
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,6 +35,10 @@ class QueueSettings:
     """Bytes of their bodies (``x-max-length-bytes``)."""
     overflow: str = DROP_HEAD
     max_priority: int = 0
+    max_age_ms: int | None = None
+    """Of a stream's segments."""
+    segment_size: int | None = None
+    """Bytes of a stream's segments."""
     dead_letter_exchange: str | None = None
     """The empty name is the default exchange and not the same as None (T26)."""
     dead_letter_routing_key: str | None = None
@@ -63,7 +67,7 @@ class QueueSettings:
     def of(cls, arguments: Table, definition: Mapping[str, Any] | None = None) -> QueueSettings:
         """Return the settings that (checked) arguments of queue.declare and policies ask for."""
         values = {
-            _FIELDS[name]: _python(field.value)
+            _FIELDS[name]: _python(name, field.value)
             for name, field in arguments.items()
             if name in _FIELDS
         }
@@ -72,6 +76,7 @@ class QueueSettings:
         if definition:
             for key, value in definition.items():
                 if key in _NUMBERS:
+                    value = age_ms(value) if key == "max-age" else value
                     lower = min(value, _MAXIMA.get(key, value))
                     values[_NUMBERS[key]] = min(lower, values.get(_NUMBERS[key], lower))
                 elif key in _TEXTS:
@@ -79,7 +84,9 @@ class QueueSettings:
         return cls(**values) if values else ORDINARY
 
 
-def _python(value: Any) -> Any:
+def _python(name: str, value: Any) -> Any:
+    if name == "x-max-age":
+        return age_ms(value.decode())
     return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else value
 
 
@@ -90,6 +97,8 @@ _FIELDS: Final = {
     "x-max-length-bytes": "max_size",
     "x-overflow": "overflow",
     "x-max-priority": "max_priority",
+    "x-max-age": "max_age_ms",
+    "x-stream-max-segment-size-bytes": "segment_size",
     "x-dead-letter-exchange": "dead_letter_exchange",
     "x-dead-letter-routing-key": "dead_letter_routing_key",
     "x-message-groups": "message_groups",
@@ -107,6 +116,8 @@ _NUMBERS: Final = {
     "ack-deadline": "ack_deadline_ms",
     "consumer-timeout": "consumer_timeout_ms",
     "delivery-limit": "delivery_limit",
+    "max-age": "max_age_ms",
+    "stream-max-segment-size-bytes": "segment_size",
 }
 """Keys of policies: the lower number is in force."""
 _TEXTS: Final = {

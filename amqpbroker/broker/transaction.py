@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from amqpbroker.broker.stream_queue import refuse_streams
 from amqpbroker.errors import precondition_failed
 
 if TYPE_CHECKING:
@@ -45,7 +46,8 @@ class Transaction:
         """Apply everything; return whether there is something that must reach the disk.
 
         Raises :class:`~amqpbroker.errors.SoftError` 406 if a queue has refused a message; all else
-        is applied nevertheless (FEATURES A7.2).
+        is applied nevertheless (FEATURES A7.2). Raises :class:`~amqpbroker.errors.HardError` 540
+        at a message of a stream that was rejected.
         """
         publishes, settles = self._publishes, self._settles
         self._publishes, self._settles = [], []
@@ -56,6 +58,8 @@ class Transaction:
             for route, bodies, epoch in publishes
         ]
         for outcome, deliveries in settles:
+            if outcome != "ack":
+                refuse_streams(deliveries)
             getattr(channel, outcome)(deliveries)
         is_kept = any(item.message.run for _, deliveries in settles for item in deliveries)
         if any(refused for _, refused in published):

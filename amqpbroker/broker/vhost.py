@@ -16,6 +16,7 @@ from amqpbroker.broker.metadata import VHostMetadata
 from amqpbroker.broker.names import described
 from amqpbroker.broker.policies import Policies
 from amqpbroker.broker.redrive import Redrives
+from amqpbroker.broker.streams import Streams
 from amqpbroker.broker.timers import Timers
 from amqpbroker.errors import not_found, precondition_failed, resource_locked
 from amqpbroker.routing.binding import Binding, Destination
@@ -36,9 +37,16 @@ logger = logging.getLogger("amqpbroker.vhost")
 class VHost:
     """One vhost."""
 
-    def __init__(self, name: str, store: Store | None = None, timers: Timers | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        store: Store | None = None,
+        timers: Timers | None = None,
+        streams: Streams | None = None,
+    ) -> None:
         self.name = name
         self.timers = Timers() if timers is None else timers
+        self.streams = Streams(self.timers, lambda: None) if streams is None else streams
         self.dead_letters = DeadLetters(self)
         self.delayed = Delayed(self)
         self.windows = Windows(self)

@@ -30,7 +30,8 @@ def message_totals(vhosts: Iterable[VHost]) -> dict[str, int]:
     for vhost in vhosts:
         for queue in vhost.queues.values():
             ready += len(queue.ready)
-            unsettled += queue.unsettled_count
+            if queue.type != "stream":  # what is on loan is still there
+                unsettled += queue.unsettled_count
     return {
         "messages": ready + unsettled,
         "messages_ready": ready,

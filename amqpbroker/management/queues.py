@@ -37,6 +37,8 @@ class Declaration(BaseModel):
 def describe(call: Api, vhost: VHost, queue: Queue) -> dict[str, Any]:
     """Return a queue as the API shows it."""
     ready, unsettled = len(queue.ready), queue.unsettled_count
+    if queue.type == "stream":
+        unsettled = 0  # what is on loan is still there
     in_force = vhost.policies.of_queue(queue)
     policy, operator_policy = in_force.policy, in_force.operator_policy
     exclusive, active = queue.exclusive_consumer, queue.consumers.active

@@ -25,7 +25,7 @@ class Description(BaseModel):
 
     description: str | None = None
     tags: Tags = None
-    default_queue_type: Literal["classic", "quorum", "undefined"] | None = None
+    default_queue_type: Literal["classic", "quorum", "stream", "undefined"] | None = None
 
 
 def described(vhost: VHost) -> dict[str, Any]:

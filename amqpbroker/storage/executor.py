@@ -69,11 +69,15 @@ class ThreadExecutor:
         self._name = name
         self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._thread: Thread | None = None
-        self._idle: Callable[[], float | None] = lambda: None
+        self._idle: tuple[Callable[[], float | None], ...] = ()
 
     def when_idle(self, idle: Callable[[], float | None]) -> None:
         """Call ``idle`` in the writer thread between jobs, and again after the seconds it says."""
-        self._idle = idle
+        self._idle = (*self._idle, idle)
+
+    def forget_idle(self, idle: Callable[[], float | None]) -> None:
+        """Call ``idle`` no more; replaced as a whole, the thread may be going through it."""
+        self._idle = tuple(other for other in self._idle if other != idle)
 
     async def write(self, job: Callable[[], T]) -> T:
         """See `Executor.write`."""
@@ -114,9 +118,36 @@ class ThreadExecutor:
     def _run(self) -> None:
         while True:
             try:
-                job = self._jobs.get(timeout=self._idle())
+                waits = [wait for idle in self._idle if (wait := idle()) is not None]
+                job = self._jobs.get(timeout=min(waits, default=None))
             except Empty:
                 continue
             if job is None:
                 return
             job()
+
+
+class SharedExecutor:
+    """A log's share of a thread that serves many logs, so that their number costs no threads."""
+
+    def __init__(self, thread: ThreadExecutor) -> None:
+        self._thread = thread
+        self._idle: Callable[[], float | None] | None = None
+
+    def when_idle(self, idle: Callable[[], float | None]) -> None:
+        """See `ThreadExecutor.when_idle`; once."""
+        self._idle = idle
+        self._thread.when_idle(idle)
+
+    async def write(self, job: Callable[[], T]) -> T:
+        """See `Executor.write`."""
+        return await self._thread.write(job)
+
+    async def read(self, job: Callable[[], T]) -> T:
+        """See `Executor.read`."""
+        return await self._thread.read(job)
+
+    def close(self) -> None:
+        """Let go of the thread, which goes on."""
+        if self._idle is not None:
+            self._thread.forget_idle(self._idle)

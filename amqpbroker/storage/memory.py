@@ -139,6 +139,19 @@ class MemoryLog:
             if s.batches
         ]
 
+    def active(self) -> SegmentExtent:
+        """Return the segment that is written to. Raises IndexError: there is none yet."""
+        return self.segments()[-1]
+
+    async def offset_for_time(self, timestamp_ms: int) -> Offset | None:
+        """Return the first offset whose batch is not older than ``timestamp_ms``, or None."""
+        await checkpoint()
+        for segment in self._segments:
+            for batch in segment.batches:
+                if batch.timestamp_ms >= timestamp_ms:
+                    return batch.offset
+        return None
+
     def dropped(self) -> Sequence[range]:
         """See `log.SegmentedLog.dropped`."""
         return [item for item in self._gone if item.start > 0]

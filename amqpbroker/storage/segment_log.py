@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
-from amqpbroker.storage.executor import Executor, ThreadExecutor
+from amqpbroker.storage.executor import Executor, SharedExecutor, ThreadExecutor
 from amqpbroker.storage.log import Batch, Extent, LogUnavailable, Offset, SegmentExtent
 from amqpbroker.storage.manifest import MANIFEST_NAME, Manifest, store_manifest
 from amqpbroker.storage.options import LogOptions
@@ -42,7 +42,7 @@ class SegmentLog:
         self.batch_size_max = store.options.batch_size_max
         self._store = store
         self._executor = executor
-        if isinstance(executor, ThreadExecutor):
+        if isinstance(executor, ThreadExecutor | SharedExecutor):
             executor.when_idle(store.tick)
 
     @classmethod
@@ -117,6 +117,11 @@ class SegmentLog:
     def segments(self) -> Sequence[SegmentExtent]:
         """See `SegmentedLog.segments`."""
         return self._store.extents()
+
+    def active(self) -> SegmentExtent:
+        """Return the segment that is written to. Raises IndexError: there is none yet."""
+        segment = self._store.segments[-1]
+        return SegmentExtent(segment.head.base, self._store.last, segment.end)
 
     def dropped(self) -> Sequence[range]:
         """See `SegmentedLog.dropped`."""

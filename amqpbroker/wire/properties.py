@@ -37,6 +37,7 @@ _FLAGS: Final = tuple(
     (1 << (15 - index), name, wire_type) for index, (name, wire_type) in enumerate(PROPERTIES)
 )
 _FLAG_OF: Final = {name: flag for flag, name, _ in _FLAGS}
+HEADERS_FLAG: Final = 1 << 13
 _KNOWN_FLAGS: Final = sum(flag for flag, _, _ in _FLAGS)
 _SHORT: Final = struct.Struct(">H")
 _LONG: Final = struct.Struct(">I")
@@ -106,6 +107,8 @@ def raw_delivery_mode(raw: bytes) -> int | None:
 
 def raw_headers(raw: bytes) -> bytes:
     """Return the bytes of the headers table, without its length; empty if there is none."""
+def headers_place(raw: bytes) -> tuple[int, int]:
+    """Return where the headers table stands, its length included, or would stand: start, stop."""
     flags = _SHORT.unpack_from(raw)[0]
     pos = 2
     for flag, name, _ in _FLAGS:
@@ -113,9 +116,13 @@ def raw_headers(raw: bytes) -> bytes:
             break
         if flags & flag:
             pos += 1 + raw[pos]
-    if not flags & flag:
-        return b""
-    return raw[pos + 4 : pos + 4 + _LONG.unpack_from(raw, pos)[0]]
+    return pos, pos + 4 + _LONG.unpack_from(raw, pos)[0] if flags & HEADERS_FLAG else pos
+
+
+def raw_headers(raw: bytes) -> bytes:
+    """Return the bytes of the headers table, without its length; empty if there is none."""
+    start, stop = headers_place(raw)
+    return raw[start + 4 : stop]
 
 
 def encode_properties(properties: dict[str, Any]) -> bytes:

@@ -7,6 +7,7 @@ import pytest
 from amqpbroker.broker.queue import Queue
 from amqpbroker.broker.queue_types import create_queue
 from amqpbroker.broker.quorum_queue import QuorumQueue
+from amqpbroker.broker.stream_queue import StreamQueue
 from amqpbroker.wire.table import Field
 
 
@@ -16,6 +17,7 @@ from amqpbroker.wire.table import Field
         ({}, Queue),
         ({"x-queue-type": Field("S", b"classic")}, Queue),
         ({"x-queue-type": Field("S", b"quorum")}, QuorumQueue),
+        ({"x-queue-type": Field("S", b"stream")}, StreamQueue),
     ],
 )
 def test_the_type_is_in_the_arguments(arguments: dict[str, Field], kind: type[Queue]) -> None:

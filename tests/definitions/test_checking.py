@@ -12,7 +12,7 @@ from amqpbroker.broker.metadata import VHostMetadata
 from amqpbroker.definitions.exceptions import DefinitionsError
 from tests.definitions.document import imported, new_broker, sample
 
-STREAM = 'expected one of classic, quorum, found "stream"'
+UNKNOWN = 'expected one of classic, quorum, stream, found "mqtt"'
 
 
 def changed(key: str, **values: Any) -> dict[str, Any]:
@@ -37,10 +37,10 @@ def changed(key: str, **values: Any) -> dict[str, Any]:
             changed("queues", arguments={"x-dead-letter-routing-key": "k"}),
             "queues[0].arguments.x-dead-letter-routing-key: expected a valid argument",
         ),
-        (changed("queues", type="stream"), f"queues[0].type: {STREAM}"),
+        (changed("queues", type="mqtt"), f"queues[0].type: {UNKNOWN}"),
         (
-            changed("queues", arguments={"x-queue-type": "stream"}),
-            f"queues[0].arguments.x-queue-type: {STREAM}",
+            changed("queues", arguments={"x-queue-type": "mqtt"}),
+            f"queues[0].arguments.x-queue-type: {UNKNOWN}",
         ),
         (
             changed("queues", type="quorum", arguments={"x-queue-type": "classic"}),
@@ -104,7 +104,7 @@ async def test_what_is_left_out_is_counted() -> None:
         {"name": "internal_cluster_id", "value": "x"},
         {"name": "cluster_name", "value": "x"},
     ]
-    document["vhosts"][0]["metadata"] = {"description": "d", "default_queue_type": "stream"}
+    document["vhosts"][0]["metadata"] = {"description": "d", "default_queue_type": "mqtt"}
     generated = {**document["queues"][0], "name": "amq.gen-1"}
     document["queues"].append(generated)
     document["bindings"].append({**document["bindings"][0], "destination": "amq.gen-1"})

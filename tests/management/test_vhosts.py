@@ -62,7 +62,7 @@ def test_durable_queues_get_the_type_of_their_vhost(api: HttpApi, name: str) -> 
 
 @pytest.mark.deviates("RabbitMQ has more queue types")
 def test_an_unknown_queue_type_is_refused(api: HttpApi, name: str) -> None:
-    assert api("PUT", f"/vhosts/{name}", {"default_queue_type": "stream"}).status == 400
+    assert api("PUT", f"/vhosts/{name}", {"default_queue_type": "mqtt"}).status == 400
     assert api("GET", f"/vhosts/{name}").status == 404
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
 import pytest
 
-from amqpbroker.storage.executor import Executor, InlineExecutor, ThreadExecutor
+from amqpbroker.storage.executor import Executor, InlineExecutor, SharedExecutor, ThreadExecutor
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -108,3 +109,27 @@ def test_a_job_outlives_the_loop_that_wanted_it() -> None:
     asyncio.run(main())
     executor.close()
     assert done.is_set()
+
+
+async def test_logs_that_share_a_thread_are_all_looked_after_until_they_close() -> None:
+    thread = ThreadExecutor()
+    shares = [SharedExecutor(thread), SharedExecutor(thread)]
+    calls: list[int] = []
+    called = threading.Event()
+
+    def looks_after(number: int) -> float | None:
+        calls.append(number)
+        if {0, 1} <= set(calls):
+            called.set()
+        return None
+
+    for number, share in enumerate(shares):
+        share.when_idle(partial(looks_after, number))
+    assert await shares[0].write(lambda: 1) == 1
+    assert await shares[0].read(lambda: 2) == 2
+    await anyio.to_thread.run_sync(called.wait, 5)
+    shares[0].close()
+    assert await shares[1].write(lambda: 3) == 3
+    shares[1].close()
+    thread.close()
+    assert calls.count(1) >= calls.count(0)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from amqpbroker.broker import stream_arguments
 from amqpbroker.broker.arguments import check_consume
 from amqpbroker.broker.consumer import Consumer
 from amqpbroker.broker.direct_reply_to import ReplyConsumer
 from amqpbroker.broker.message import Delivery
 from amqpbroker.broker.names import REPLY_TO, generate
+from amqpbroker.broker.stream_queue import StreamQueue, refuse_streams
 from amqpbroker.errors import (
     access_refused,
     not_allowed,
@@ -71,7 +73,19 @@ def consume(channel: Channel, event: BasicConsume) -> None:
         return
     channel.session.check("queue", name, "read")
     queue = channel.vhost.queue(name, channel.session)
-    where = channel.described("queue", name)
+    if isinstance(queue, StreamQueue):
+        consumer = _subscribe(channel, queue, event, tag)
+    else:
+        consumer = _new_consumer(channel, queue, event, tag)
+    channel.consumers[tag] = consumer
+    queue.add_consumer(consumer)
+    if not event.nowait:
+        channel.session.send(channel.number, BasicConsumeOk(tag))
+    queue.pump()
+
+
+def _new_consumer(channel: Channel, queue: Queue, event: BasicConsume, tag: str) -> Consumer:
+    where = channel.described("queue", queue.name)
     check_consume(event.arguments, where, queue.type)
     if queue.settings.partitions > 1 and "x-priority" in event.arguments:
         wrong = "not possible with 'x-partitions'"
@@ -82,7 +96,7 @@ def consume(channel: Channel, event: BasicConsume) -> None:
         if channel.prefetch_count_global:
             raise not_implemented(f"{where} does not support global qos")
     _check_exclusive(channel, queue, is_exclusive)
-    consumer = Consumer(
+    return Consumer(
         channel,
         queue,
         tag,
@@ -90,11 +104,12 @@ def consume(channel: Channel, event: BasicConsume) -> None:
         is_exclusive=is_exclusive,
         arguments=event.arguments,
     )
-    channel.consumers[tag] = consumer
-    queue.add_consumer(consumer)
-    if not event.nowait:
-        channel.session.send(channel.number, BasicConsumeOk(tag))
-    queue.pump()
+
+
+def _subscribe(channel: Channel, queue: StreamQueue, event: BasicConsume, tag: str) -> Consumer:
+    where = channel.described("queue", queue.name)
+    stream_arguments.check_consume(channel, event.arguments, where, no_ack=event.no_ack)
+    return queue.subscribe(channel, tag, is_exclusive=event.exclusive, arguments=event.arguments)
 
 
 def _check_consumer_count(channel: Channel) -> None:
@@ -141,7 +156,7 @@ def cancel(channel: Channel, event: BasicCancel) -> None:
 def get(channel: Channel, event: BasicGet) -> None:
     """Fetch one message (FEATURES A6.10).
 
-    Raises :class:`~amqpbroker.errors.SoftError` 403, 404 or 405.
+    Raises :class:`~amqpbroker.errors.AmqpError`: 403, 404, 405, or 540 for a stream.
     """
     name = channel.queue_name(event.queue)
     session = channel.session
@@ -152,6 +167,9 @@ def get(channel: Channel, event: BasicGet) -> None:
             f"cannot obtain access to locked {channel.described('queue', name)}. basic.get "
             "operations are not supported by quorum queues with single active consumer"
         )
+    if queue.type == "stream":
+        where = channel.described("queue", name)
+        raise not_implemented(f"basic.get not supported by stream queues {where}")
     ready = queue.get()
     if ready is None:
         session.send(channel.number, BasicGetEmpty())
@@ -177,7 +195,9 @@ def recover_async(channel: Channel, event: BasicRecoverAsync | BasicRecover) -> 
     """
     if not event.requeue:
         raise not_implemented("requeue=false")
-    channel.requeue(channel.take(0, multiple=True))
+    deliveries = channel.take(0, multiple=True)
+    refuse_streams(deliveries)
+    channel.requeue(deliveries)
 
 
 def recover(channel: Channel, event: BasicRecover) -> None:

@@ -16,7 +16,7 @@ from amqpbroker.broker.arguments import (
 from amqpbroker.broker.handlers.answer import answer
 from amqpbroker.broker.handlers.bindings import bind_destination, unbind_destination
 from amqpbroker.broker.names import REPLY_TO, check_new, generate, strip_line_ends
-from amqpbroker.broker.queue_types import QUEUE_CLASSES, create_queue
+from amqpbroker.broker.queue_types import create_queue
 from amqpbroker.broker.quotas import check_new_queue
 from amqpbroker.errors import not_found, not_implemented, precondition_failed
 from amqpbroker.routing.binding import Destination
@@ -102,8 +102,6 @@ def _declare(channel: Channel, name: str, event: QueueDeclare) -> Queue:
             is_exclusive=event.exclusive,
             is_durable=event.durable,
         )
-    if kind not in QUEUE_CLASSES:
-        raise not_implemented(f"queue type '{kind}'")
     queue = create_queue(
         name,
         is_durable=is_durable,
@@ -175,7 +173,11 @@ def purge(channel: Channel, event: QueuePurge) -> None:
     """
     name = channel.queue_name(event.queue)
     channel.session.check("queue", name, "read")
-    count = channel.vhost.queue(name, channel.session).purge()
+    queue = channel.vhost.queue(name, channel.session)
+    if queue.type == "stream":
+        where = channel.described("queue", name)
+        raise not_implemented(f"queue.purge not supported by stream queues {where}")
+    count = queue.purge()
     if not event.nowait:
         channel.session.send(channel.number, QueuePurgeOk(count))
 
@@ -196,7 +198,8 @@ def delete(channel: Channel, event: QueueDelete) -> Awaitable[None] | None:
     if queue is not None:
         vhost.check_access(queue, channel.session)
         _check_conditions(channel, queue, event)
-        vhost.check_unused(queue, if_unused=event.if_unused, if_empty=event.if_empty)
+        if queue.type != "stream":  # RabbitMQ deletes a stream whatever the conditions
+            vhost.check_unused(queue, if_unused=event.if_unused, if_empty=event.if_empty)
         count, consumers = vhost.remove_queue(queue)
 
     def notify() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from amqpbroker.broker.stream_queue import refuse_streams
 from amqpbroker.wire.events import Acks
 from amqpbroker.wire.methods import BasicAck, BasicNack, BasicReject
 
@@ -46,6 +47,8 @@ def _settle(channel: Channel, outcome: Outcome, deliveries: list[Delivery]) -> N
     if channel.transaction is not None:
         channel.transaction.settle(outcome, deliveries)
     elif deliveries:
+        if outcome != "ack":
+            refuse_streams(deliveries)
         getattr(channel, outcome)(deliveries)
 
 

@@ -1,0 +1,146 @@
+"""Jobs of streams, and where streams are kept (FEATURES A11.4)."""
+
+from __future__ import annotations
+
+import logging
+
+import anyio
+import pytest
+
+from amqpbroker.broker.settings import QueueSettings
+from amqpbroker.broker.stream import Stream
+from amqpbroker.broker.streams import IDLE_S, SEGMENT_SIZE_MAX, SEGMENT_SIZE_MIN, Streams
+from amqpbroker.broker.timers import Timers
+from amqpbroker.storage.executor import InlineExecutor
+from amqpbroker.storage.fake_disk import FakeDisk
+from amqpbroker.storage.log import LogMissing, LogUnavailable
+from amqpbroker.storage.options import LogOptions
+from amqpbroker.storage.segment_log import SegmentLog
+from amqpbroker.testing.virtual_loop import run, virtual_clock
+from amqpbroker.wire.content import Publication
+
+LETTER = Publication.of("", "k", {}, 1)
+
+
+class FakeStorage:
+    """Streams on imaginary disks."""
+
+    def __init__(self) -> None:
+        self.disks: dict[int, FakeDisk] = {}
+        self.opened: list[tuple[int, int]] = []
+        self.is_closed = False
+
+    async def open(self, number: int, segment_size: int) -> SegmentLog:
+        self.opened.append((number, segment_size))
+        disk = self.disks.setdefault(number, FakeDisk())
+        options = LogOptions(segment_size=segment_size)
+        try:
+            return await SegmentLog.open(disk, options, executor=InlineExecutor())
+        except LogMissing:
+            return await SegmentLog.create(disk, options, executor=InlineExecutor())
+
+    async def remove(self, number: int) -> None:
+        self.disks.pop(number, None)
+
+    async def numbers(self) -> list[int]:
+        return list(self.disks)
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+def make_streams() -> tuple[Streams, FakeStorage]:
+    streams = Streams(Timers(lambda: None, *virtual_clock()), lambda: None)
+    streams.storage = storage = FakeStorage()
+    return streams, storage
+
+
+def test_an_idle_stream_has_no_files_and_no_timer() -> None:
+    async def idle() -> tuple[list[bool], int]:
+        streams, storage = make_streams()
+        states = []
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(streams.run)
+            tasks.start_soon(streams.timers.run)
+            stream = Stream(streams, "s", 1, QueueSettings())
+            states.append(stream.partition.is_open)
+            stream.stage(LETTER, [b"x"], 1)
+            await stream.commit()
+            for delay_s in (0, IDLE_S / 2):
+                await anyio.sleep(delay_s)
+                states.append(stream.partition.is_open)
+            async with stream.used():
+                await anyio.sleep(3 * IDLE_S)
+                states.append(stream.partition.is_open)
+            await anyio.sleep(2 * IDLE_S)
+            states.append(stream.partition.is_open)
+            left = len(streams.timers)
+            stream.stage(LETTER, [b"y"], 1)
+            await stream.commit()
+            assert len(stream) == 2
+            await streams.close()
+            states.append(stream.partition.is_open)
+            assert storage.is_closed
+            tasks.cancel_scope.cancel()
+        return states, left
+
+    assert run(idle) == ([False, True, True, True, False, False], 0)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "size"),
+    [(None, 16 << 20), (1, SEGMENT_SIZE_MIN), (100_000, 100_000), (1 << 31, SEGMENT_SIZE_MAX)],
+)
+def test_segments_have_a_size_within_reason(wanted: int | None, size: int) -> None:
+    async def open_one() -> FakeStorage:
+        streams, storage = make_streams()
+        await Stream(streams, "s", 7, QueueSettings(segment_size=wanted)).partition.open()
+        await streams.close()
+        return storage
+
+    assert run(open_one).opened == [(7, size)]
+
+
+def test_jobs_wait_for_the_run_and_their_errors_stay_with_them(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    done: list[str] = []
+
+    async def job() -> None:
+        done.append("job")
+
+    async def fails() -> None:
+        raise LogUnavailable("the disk is away")
+
+    async def breaks() -> None:
+        raise ZeroDivisionError
+
+    async def work() -> None:
+        streams, _ = make_streams()
+        for item in (job, fails, breaks):
+            streams.spawn(item)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(streams.run)
+            await anyio.sleep(1)
+            streams.spawn(job)
+            await anyio.sleep(1)
+            tasks.cancel_scope.cancel()
+
+    caplog.set_level(logging.ERROR)
+    run(work)
+    assert done == ["job", "job"]
+    assert "the disk is away" in caplog.text
+    assert "internal error" in caplog.text
+
+
+def test_what_belongs_to_no_queue_is_deleted_at_start() -> None:
+    async def recover() -> list[int]:
+        streams, storage = make_streams()
+        stream = Stream(streams, "s", 5, QueueSettings())
+        stream.stage(LETTER, [b"x"], 1)
+        await stream.commit()
+        await streams.close()
+        await streams.recover([])
+        return await storage.numbers()
+
+    assert run(recover) == []
