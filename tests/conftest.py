@@ -5,7 +5,7 @@ that broker, for instance a RabbitMQ, instead of starting ours. What ours does d
 purpose is marked ``deviates(reason)`` and skipped there.
 
 The property tests draw the same examples in every run, so that a change is judged by its own
-merits; ``--hypothesis-profile=default`` draws others.
+merits, and however slow the machine is; ``--hypothesis-profile=default`` draws others.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tests.helpers import RunningBroker, external_broker, start_broker
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-settings.register_profile("fixed", derandomize=True)
+settings.register_profile("fixed", derandomize=True, deadline=None)
 settings.load_profile("fixed")
 
 EXTERNAL_URL = os.environ.get("AMQPBROKER_TEST_URL", "")
