@@ -105,8 +105,6 @@ def raw_delivery_mode(raw: bytes) -> int | None:
     return raw[pos] if flags & flag else None
 
 
-def raw_headers(raw: bytes) -> bytes:
-    """Return the bytes of the headers table, without its length; empty if there is none."""
 def headers_place(raw: bytes) -> tuple[int, int]:
     """Return where the headers table stands, its length included, or would stand: start, stop."""
     flags = _SHORT.unpack_from(raw)[0]
