@@ -395,7 +395,7 @@ def _plain(value: Any) -> str:
 
 
 def _bare(value: object) -> str:
-    return f"'{_plain(value)}'"
+    return "none" if value is None else f"'{_plain(value)}'"
 
 
 def _typed(field: tuple[str, Any] | None) -> str:

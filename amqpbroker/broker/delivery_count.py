@@ -40,7 +40,6 @@ def counted(message: Message, count: int) -> Message:
         mandatory=original.mandatory,
         immediate=original.immediate,
         raw_properties=changed.raw_properties,
-        properties=changed.properties,
         body_size=original.body_size,
     )
     publication.delivery_count = count

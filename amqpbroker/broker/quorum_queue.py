@@ -88,7 +88,11 @@ class QuorumQueue(Queue):
             self._put_back(message, to_tail=limit is None and not is_lost)
         if dead:
             self._discard(DELIVERY_LIMIT, dead)
-        super().requeue(())  # what is too much or too old by now
+
+    def pump(self) -> None:
+        """Deliver what can be delivered; after that see what is too much, returns included."""
+        super().pump()
+        self._keep_limits()
 
     def _put_back(self, message: Message, *, to_tail: bool) -> None:
         ready = self.ready

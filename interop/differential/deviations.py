@@ -36,6 +36,9 @@ _DEATHS: Final = re.compile(r"x-death:\[(\{.*?\})\](?=[,}] ?)")
 _DELIVERY_TAG: Final = re.compile(r"delivery_tag=\d+")
 _HARD_CLOSE: Final = re.compile(r"connection\.close reply_code=5(?:01|02|03|04|05|30|40) ")
 _READY: Final = re.compile(r"queue .*: ready=(\d+) ")
+_QUORUM_COUNTS: Final = re.compile(
+    r"(queue ~qq\d: ready=\d+ |.* queue\.declare-ok queue='~qq\d' .*)consumer(?:s|_count)=(\d+)"
+)
 _CRASH: Final = ("end-of-file", "connection.close reply_code=541 reply_text='INTERNAL_ERROR'")
 
 
@@ -123,6 +126,17 @@ def _requeues_for_several_consumers(difference: Difference) -> bool:
     )
     is_again = all("basic.deliver" in line and "redelivered=True" in line for line in lines)
     return is_multiple and is_again
+
+
+def _counts_holders(difference: Difference) -> bool:
+    """Only numbers of consumers of quorum queues differ, and the oracle's are higher."""
+    left, right = difference.only_oracle, difference.only_subject
+    counts = [_QUORUM_COUNTS.fullmatch(line) for line in (*left, *right)]
+    if len(left) != len(right) or not all(counts):
+        return False
+    found = [(match[1], int(match[2])) for match in counts if match is not None]
+    pairs = zip(found[: len(left)], found[len(left) :], strict=True)
+    return all(one[0] == other[0] and one[1] > other[1] for one, other in pairs)
 
 
 def _answers_mandatory(difference: Difference) -> bool:
@@ -215,6 +229,12 @@ DEVIATIONS: Final = (
         "RabbitMQ's queue hears of the room that an ack sent with it made before it hears of the "
         "requeue (FEATURES A6.9)",
         _requeue_races_with_an_ack,
+        is_contained=True,
+    ),
+    Deviation(
+        "who has left or only got a message is no consumer",
+        "RabbitMQ counts one of a quorum queue until its deliveries are settled (FEATURES A11.1)",
+        _counts_holders,
         is_contained=True,
     ),
     Deviation(

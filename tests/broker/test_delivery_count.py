@@ -16,11 +16,8 @@ def message(**headers: Field) -> Message:
 
 def test_the_count_is_a_header_in_the_order_of_names() -> None:
     again = counted(message(z=Field("I", 1), a=Field("S", b"")), 2)
-    assert list(again.publication.headers) == ["z", "a", "x-delivery-count"]
-    again = Message(Publication.of("", "", again.publication.properties, 1), b"")
+    assert list(again.publication.headers) == ["a", "x-delivery-count", "z"]
     assert again.publication.headers["x-delivery-count"] == Field("l", 2)
-    raw = counted(message(z=Field("I", 1)), 2).publication.raw_properties
-    assert raw.index(b"x-delivery-count") < raw.index(b"z")
 
 
 def test_the_message_is_the_same_otherwise() -> None:

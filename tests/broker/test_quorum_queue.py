@@ -180,6 +180,16 @@ def test_reject_publish_takes_one_too_many_and_has_no_dead_letters(client: Memor
     assert client.get_all("r") == [b"2"]
 
 
+def test_what_comes_back_is_offered_before_it_is_too_much(client: MemoryClient) -> None:
+    client.consume(declare(client, max_length=0))
+    client.publish("q", b"1")
+    client.nack(client.deliver().tag)
+    assert take(client) == [(b"1", True, 1)]
+    client.close_channel()
+    client.open_channel()
+    assert client.counts("q") == (0, 0)
+
+
 def test_a_global_prefetch_is_not_for_quorum_queues(client: MemoryClient) -> None:
     client.consume(declare(client))
     client.qos(1, is_global=True)

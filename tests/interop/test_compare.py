@@ -73,6 +73,7 @@ CONNECTION_CLOSE = "c0.0 connection.close reply_code=%d reply_text='%s' class_id
         ("c0.0 end-of-file", CONNECTION_CLOSE % (530, "NOT_ALLOWED - too high")),
         (CONNECTION_CLOSE % (541, "INTERNAL_ERROR"), CLOSE % "invalid arg 'x-queue-type'"),
         (CONNECTION_CLOSE % (541, "INTERNAL_ERROR"), CONNECTION_CLOSE % (501, "FRAME_ERROR - x")),
+        ("queue ~qq0: ready=1 consumers=1", "queue ~qq0: ready=1 consumers=0"),
     ],
 )
 def test_an_intended_difference_is_recognised(oracle: str, subject: str) -> None:
@@ -83,6 +84,9 @@ def test_an_intended_difference_is_recognised(oracle: str, subject: str) -> None
     ("oracle", "subject"),
     [
         ("queue ~q0: ready=1 consumers=0", "queue ~q0: ready=2 consumers=0"),
+        ("queue ~q0: ready=1 consumers=1", "queue ~q0: ready=1 consumers=0"),
+        ("queue ~qq0: ready=1 consumers=0", "queue ~qq0: ready=1 consumers=1"),
+        ("queue ~qq0: ready=1 consumers=1", "queue ~qq0: ready=2 consumers=0"),
         (CLOSE % "no", CONNECTION_CLOSE % (541, "INTERNAL_ERROR")),
         (CONNECTION_CLOSE % (501, "FRAME_ERROR - x"), "c0.0 end-of-file"),
         (

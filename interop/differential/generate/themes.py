@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final
 
-from interop.differential.generate import misuse, special, topology, traffic
+from interop.differential.generate import misuse, quorum, special, topology, traffic
 from interop.differential.generate.maker import Maker
 from interop.differential.program import Program
 
@@ -186,6 +186,7 @@ THEMES: Final[dict[str, Theme]] = {
     "dead-letter": Theme(4, _DEAD_LETTER, special.dead_letter_layout),
     "expiry": Theme(1, _EXPIRY, special.expiry_layout, special.REST_MS),
     "owners": Theme(4, _OWNERS),
+    "quorum": Theme(4, quorum.STEPS, quorum.lay_out),
     HASH: Theme(1, _HASH, special.hash_layout),
 }
 
