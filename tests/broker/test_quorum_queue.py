@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pamqp import commands
 
+from amqpbroker.broker.metadata import VHostMetadata
 from amqpbroker.storage.fake_disk import FakeDisk
 from amqpbroker.storage.shard_record import ReturnRecord
 from tests.amqp_bytes import Message, TypedTable, properties
@@ -209,6 +210,40 @@ def test_what_comes_back_to_a_deleted_queue_is_gone(client: MemoryClient) -> Non
     client.delete("q")
     client.nack(message.tag)
     client.close_channel()
+
+
+# the type of vhosts
+
+
+@pytest.fixture
+def by_default(broker: Broker) -> MemoryClient:
+    """A client of a vhost whose queues are quorum queues."""
+    broker.vhosts["/"].metadata = VHostMetadata(default_queue_type="quorum")
+    return connect(broker)
+
+
+def test_a_vhost_may_have_quorum_queues_by_default(by_default: MemoryClient) -> None:
+    by_default.declare("q", durable=True)
+    assert by_default.queue("q").type == "quorum"
+    by_default.declare("q", durable=True)
+    by_default.declare("q", QUORUM, durable=True)
+
+
+@pytest.mark.parametrize(
+    "flags", [{}, {"durable": True, "exclusive": True}, {"durable": True, "auto_delete": True}]
+)
+def test_what_cannot_be_a_quorum_queue_is_none(
+    by_default: MemoryClient, flags: dict[str, Any]
+) -> None:
+    by_default.declare("q", **flags)
+    assert by_default.queue("q").type == "classic"
+
+
+def test_the_server_names_no_quorum_queue(by_default: MemoryClient) -> None:
+    assert by_default.declare("").startswith("amq.gen-")
+    by_default.send_command(commands.Queue.Declare(queue="", durable=True))
+    text = "PRECONDITION_FAILED - Cannot declare a server-named queue for type rabbit_quorum_queue"
+    by_default.expect_channel_error(406, text, (50, 10))
 
 
 # on disk

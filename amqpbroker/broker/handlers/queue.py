@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from amqpbroker.broker.arguments import (
+    DEFAULT_QUEUE_TYPE,
     KNOWN,
     check_declare,
     check_replicated,
@@ -72,10 +73,11 @@ def _reply_queue(channel: Channel, name: str) -> tuple[int, int]:
 
 def _declare(channel: Channel, name: str, event: QueueDeclare) -> Queue:
     session = channel.session
+    arguments = _with_default_type(channel, event)
     if name:
         check_new("queue", name)
     else:
-        check_server_named(event.arguments)
+        check_server_named(arguments)
         name = channel.generated_name = channel.generated_name or generate("amq.gen")
     session.check("queue", name, "configure")
     channel.generated_name = ""
@@ -87,10 +89,9 @@ def _declare(channel: Channel, name: str, event: QueueDeclare) -> Queue:
         channel.vhost.check_access(queue, owner, is_declare=True)
         check_same("durable", where, queue.is_durable, is_durable)
         check_same("auto_delete", where, queue.is_auto_delete, event.auto_delete)
-        check_same_arguments(KNOWN[queue.type], where, queue.arguments, event.arguments)
+        check_same_arguments(KNOWN[queue.type], where, queue.arguments, arguments)
         queue.renew()
         return queue
-    arguments = _with_default_type(channel, event)
     check_new_queue(channel.vhost, name)
     _check_dead_letter_permitted(channel, name, event)
     check_declare(arguments, where)
@@ -115,9 +116,11 @@ def _declare(channel: Channel, name: str, event: QueueDeclare) -> Queue:
 
 
 def _with_default_type(channel: Channel, event: QueueDeclare) -> Table:
-    """Add the vhost's queue type where a durable queue names none (FEATURES A4.12)."""
+    """Add the vhost's queue type to a durable queue that names none and may be of it (A4.12)."""
     default = channel.vhost.metadata.default_queue_type
     if default is None or not event.durable or event.exclusive or "x-queue-type" in event.arguments:
+        return event.arguments
+    if event.auto_delete and default != DEFAULT_QUEUE_TYPE:
         return event.arguments
     return event.arguments | {"x-queue-type": Field("S", default.encode())}
 
