@@ -17,14 +17,12 @@ import os
 import socket
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import (
     Field,
-    FilePath,
     ValidationError,
     field_validator,
-    model_validator,
 )
 from pydantic_settings import (
     BaseSettings,
@@ -36,6 +34,7 @@ from amqpbroker import rabbitmq_conf
 from amqpbroker.auth_settings import AuthSettings
 from amqpbroker.definitions_settings import DefinitionsSettings
 from amqpbroker.setting_types import OptionalPort, Port, Words
+from amqpbroker.tls_settings import TlsSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,7 +44,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 ENV_PREFIX: Final = "AMQPBROKER_"
-SECRETS: Final = frozenset({"default_pass", "definitions_url"})
+SECRETS: Final = frozenset({"default_pass", "definitions_url", "tls_key_password"})
 """Fields whose value never appears in a message; a URL may have a token in it."""
 
 EXPECTED: Final = {
@@ -77,7 +76,7 @@ class ConfigError(Exception):
     """The settings cannot be used; the text is meant for the person who wrote them."""
 
 
-class Config(AuthSettings, DefinitionsSettings):
+class Config(AuthSettings, DefinitionsSettings, TlsSettings):
     """All settings of one broker. Immutable; read ``load`` for where they come from."""
 
     model_config = SettingsConfigDict(
@@ -93,10 +92,6 @@ class Config(AuthSettings, DefinitionsSettings):
     # Listeners
     host: str = Field(default="127.0.0.1", min_length=1)
     port: Port = 5672
-    tls_port: OptionalPort = None
-    tls_cert: FilePath | None = None
-    tls_key: FilePath | None = None
-    tls_ca: FilePath | None = None
     management_host: str = Field(default="127.0.0.1", min_length=1)
     management_port: OptionalPort = 15672
 
@@ -163,14 +158,6 @@ class Config(AuthSettings, DefinitionsSettings):
     @classmethod
     def _lower(cls, value: object) -> object:
         return value.lower() if isinstance(value, str) else value
-
-    @model_validator(mode="after")
-    def _tls_is_whole(self) -> Self:
-        if self.tls_port is not None and (self.tls_cert is None or self.tls_key is None):
-            raise ValueError("tls_port needs tls_cert and tls_key")
-        if self.tls_port is None and self.tls_cert is not None:
-            raise ValueError("tls_cert needs tls_port (5671 is the usual one)")
-        return self
 
     @classmethod
     def settings_customise_sources(

@@ -93,10 +93,11 @@ def _take(conf: Conf, line: int, key: str, value: str) -> None:
             conf.settings[name] = Setting(line, key, value)  # Config says what is wrong with it
     elif key.startswith(("listeners.tcp", "listeners.ssl")):
         _take_listener(conf, line, key, value)
-    elif key.startswith("auth_mechanisms."):
-        known = conf.settings.get("auth_mechanisms")
+    elif key.rpartition(".")[0] in LISTED:
+        name = LISTED[key.rpartition(".")[0]]
+        known = conf.settings.get(name)
         names = [*(known.value if known is not None else ()), value]
-        conf.settings["auth_mechanisms"] = Setting(line, key, names)
+        conf.settings[name] = Setting(line, key, names)
     elif key == "definitions.import_backend":
         if value not in IMPORT_BACKENDS:
             expected = " or ".join(IMPORT_BACKENDS)
@@ -198,6 +199,10 @@ RENAMED: Final = {
     "ssl_options.certfile": "tls_cert",
     "ssl_options.keyfile": "tls_key",
     "ssl_options.cacertfile": "tls_ca",
+    "ssl_options.password": "tls_key_password",
+    "ssl_options.depth": "tls_verify_depth",
+    "ssl_options.fail_if_no_peer_cert": "tls_requires_client_cert",
+    "management.ssl.port": "management_tls_port",
     "load_definitions": "definitions",
     "definitions.local.path": "definitions",
     "definitions.https.url": "definitions_url",
@@ -206,6 +211,12 @@ RENAMED: Final = {
     "definitions.tls.keyfile": "definitions_tls_key",
     "definitions.skip_if_unchanged": "definitions_skip_if_unchanged",
 }
+LISTED: Final = {
+    "auth_mechanisms": "auth_mechanisms",
+    "ssl_options.versions": "tls_versions",
+    "ssl_options.ciphers": "tls_ciphers",
+}
+"""Keys with a number or a name behind them, one line for each item."""
 CONVERTED: Final[dict[str, tuple[str, Callable[[str], object]]]] = {
     "channel_max": ("channel_max", _channel_max),
     "handshake_timeout": ("handshake_timeout_s", _milliseconds),

@@ -16,12 +16,11 @@ from typing import TYPE_CHECKING, Final
 
 import anyio
 from anyio.abc import SocketAttribute
-from anyio.streams.tls import TLSListener
 
 from amqpbroker import management
 from amqpbroker.auth.sasl.mechanism import Peer
 from amqpbroker.auth.server_certificate import ServerCertificate
-from amqpbroker.auth.tls import client_certificate
+from amqpbroker.auth.tls import TlsOptions, client_certificate
 from amqpbroker.broker.opening import open_broker
 from amqpbroker.broker.rates import read_size
 from amqpbroker.broker.session import Session
@@ -34,12 +33,11 @@ from amqpbroker.progress import WorkProgress
 from amqpbroker.resources import ResourceMonitor
 from amqpbroker.storage.catalog import CatalogError
 from amqpbroker.storage.log import LogError
+from amqpbroker.tls_listener import AmqpsListener
 from amqpbroker.turns import READ_SIZE_MAX, Turn, Turns
 from amqpbroker.wire.connection import HEARTBEAT, State
 
 if TYPE_CHECKING:
-    import socket
-
     from anyio.abc import ByteStream, Listener, TaskGroup
 
     from amqpbroker.broker.broker import Broker
@@ -248,11 +246,12 @@ class Server:
         self._is_draining = False
         self.certificate: ServerCertificate | None = None
         """What the TLS listener shows; None without one."""
-        self._tls_listener: TLSListener | None = None
+        self._tls_listener: AmqpsListener | None = None
         self.amqp_port = 0
         self.amqps_port: int | None = None
         self.management_port: int | None = None
-        self._management_sockets: list[socket.socket] = []
+        self.management_tls_port: int | None = None
+        self._management_sockets: list[management.Socket] = []
 
     async def listen(self) -> None:
         """Open the listeners.
@@ -271,29 +270,46 @@ class Server:
         listener = await anyio.create_tcp_listener(local_host=config.host, local_port=config.port)
         self.amqp_port = listener.extra(SocketAttribute.local_port)
         self._listeners.append(listener)
-        if config.tls_port is not None:
+        if config.has_tls:
             assert config.tls_cert is not None
             assert config.tls_key is not None
-            self.certificate = ServerCertificate(config.tls_cert, config.tls_key, config.tls_ca)
+            options = TlsOptions(
+                config.tls_versions,
+                config.tls_ciphers,
+                config.tls_requires_client_cert,
+                config.tls_key_password,
+            )
+            self.certificate = ServerCertificate(
+                config.tls_cert, config.tls_key, config.tls_ca, options=options
+            )
+        if config.tls_port is not None:
+            assert self.certificate is not None
             tcp = await anyio.create_tcp_listener(
                 local_host=config.host, local_port=config.tls_port
             )
             self.amqps_port = tcp.extra(SocketAttribute.local_port)
-            self._tls_listener = TLSListener(
-                tcp,
-                self.certificate.context,
-                standard_compatible=False,
-                handshake_timeout=config.handshake_timeout_s,
-            )
+            self._tls_listener = AmqpsListener(tcp, self.certificate.context, config)
             self._listeners.append(self._tls_listener)
         if config.management_port is not None:
-            http = await anyio.create_tcp_listener(
-                local_host=config.management_host, local_port=config.management_port
+            self.management_port = await self._open_management(config.management_port)
+        if config.management_tls_port is not None:
+            self.management_tls_port = await self._open_management(
+                config.management_tls_port, self.certificate
             )
-            self.management_port = http.extra(SocketAttribute.local_port)
-            self._management_sockets = [
-                listener.extra(SocketAttribute.raw_socket) for listener in http.listeners
-            ]
+
+    async def _open_management(
+        self, port: int, certificate: ServerCertificate | None = None
+    ) -> int:
+        http = await anyio.create_tcp_listener(
+            local_host=self.config.management_host, local_port=port
+        )
+        context = None if certificate is None else certificate.listening_context()
+        self._management_sockets += [
+            management.Socket(listener.extra(SocketAttribute.raw_socket), context)
+            for listener in http.listeners
+        ]
+        number: int = http.extra(SocketAttribute.local_port)
+        return number
 
     def addresses(self) -> list[management.Listener]:
         """Return what the broker listens on."""
@@ -302,6 +318,11 @@ class Server:
         if self.management_port is not None:
             host = config.management_host
             addresses.append(management.Listener("http", host, self.management_port))
+        if self.management_tls_port is not None:
+            host = config.management_host
+            addresses.append(
+                management.Listener("https", host, self.management_tls_port, self.certificate)
+            )
         if self.amqps_port is not None:
             addresses.append(
                 management.Listener("amqp/ssl", config.host, self.amqps_port, self.certificate)
@@ -371,12 +392,13 @@ class Server:
         """Have clients to come see a new certificate; one that is not new is left alone unless
         ``is_changed`` says that it is (FEATURES A16.3).
         """
-        if self.certificate is None or self._tls_listener is None:
+        if self.certificate is None:
             return
         if is_changed:
             self.certificate.reload()
         self.certificate.check()
-        self._tls_listener.ssl_context = self.certificate.context
+        if self._tls_listener is not None:
+            self._tls_listener.ssl_context = self.certificate.context
 
     async def drain(self) -> None:
         """Stop listening, close all connections with 320, and end ``serve`` (FEATURES A8.18)."""
@@ -403,7 +425,12 @@ def _is_loopback(remote: str) -> bool:
 
 def ready_line(server: Server) -> str:
     """Return the line that tells where the broker listens (DESIGN section 8)."""
-    labels = {"amqp": "amqp", "http": "management", "amqp/ssl": "amqps"}
+    labels = {
+        "amqp": "amqp",
+        "http": "management",
+        "https": "management-tls",
+        "amqp/ssl": "amqps",
+    }
     words = [f"{labels[item.protocol]}={item.host}:{item.port}" for item in server.addresses()]
     return " ".join(["ready", *words])
 
@@ -448,7 +475,7 @@ async def _serve(config: Config, broker: Broker) -> int:
         logger.error("cannot listen: %s", error)
         return 1
     # Without TLS there is nothing to read again, and a terminal that goes takes the broker along.
-    also = (signal.SIGHUP,) if config.tls_port is not None else ()
+    also = (signal.SIGHUP,) if config.has_tls else ()
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, *also) as signals:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(server.serve)

@@ -35,6 +35,7 @@ class RunningBroker:
     vhost: str = "/"
     process: subprocess.Popen[str] | None = None
     tls_port: int = 0
+    management_tls_port: int = 0
 
     def url(self, vhost: str | None = None, query: str = "") -> str:
         """Return the AMQP URL of ``vhost``, by default the vhost that the tests use."""
@@ -95,10 +96,19 @@ def start_broker(**settings: object) -> Iterator[RunningBroker]:
 
 
 def _running(addresses: Mapping[str, str], process: subprocess.Popen[str]) -> RunningBroker:
-    host, _, port = addresses["amqp"].rpartition(":")
-    management_port = int(addresses.get("management", ":0").rpartition(":")[2])
-    tls_port = int(addresses.get("amqps", ":0").rpartition(":")[2])
-    return RunningBroker(host, int(port), management_port, process=process, tls_port=tls_port)
+    host = addresses["amqp"].rpartition(":")[0]
+
+    def port(label: str) -> int:
+        return int(addresses.get(label, ":0").rpartition(":")[2])
+
+    return RunningBroker(
+        host,
+        port("amqp"),
+        port("management"),
+        process=process,
+        tls_port=port("amqps"),
+        management_tls_port=port("management-tls"),
+    )
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from cryptography import x509
 
-from amqpbroker.auth.tls import server_context
+from amqpbroker.auth.tls import DEFAULT_OPTIONS, TlsOptions, server_context
 
 if TYPE_CHECKING:
     import ssl
@@ -33,7 +33,13 @@ class ServerCertificate:
     """Certificate chain, key and authorities of clients; ``context`` is what is in use now."""
 
     def __init__(
-        self, cert: Path, key: Path, ca: Path | None, now: Callable[[], float] = time.time
+        self,
+        cert: Path,
+        key: Path,
+        ca: Path | None,
+        *,
+        options: TlsOptions = DEFAULT_OPTIONS,
+        now: Callable[[], float] = time.time,
     ) -> None:
         """Read the files; ``now`` is Unix time in seconds.
 
@@ -46,10 +52,21 @@ class ServerCertificate:
         """Unix time at which the first certificate of the chain ends."""
         self.ca_expires_at: float | None
         self._key = key
+        self._options = options
         self._now = now
         self._stamps = self._look()
         self._warned_at = 0.0
         self._read()
+
+    def listening_context(self) -> ssl.SSLContext:
+        """Return a context for a listener that keeps it: each handshake takes the newest one."""
+        context = server_context(self.cert, self._key, self.ca, self._options)
+
+        def use_newest(handshake: ssl.SSLObject, *_: object) -> None:
+            handshake.context = self.context
+
+        context.sni_callback = use_newest
+        return context
 
     @property
     def first_expires_at(self) -> float:
@@ -75,7 +92,7 @@ class ServerCertificate:
         return True
 
     def _read(self) -> None:
-        context = server_context(self.cert, self._key, self.ca)
+        context = server_context(self.cert, self._key, self.ca, self._options)
         ends = _end_of(self.cert), None if self.ca is None else _end_of(self.ca)
         self.context, (self.expires_at, self.ca_expires_at) = context, ends
 

@@ -135,7 +135,7 @@ class Session:
             await self.give_answers()
             self._fail(error)
         except BadProtocolHeader as error:
-            logger.warning("%s: closed, bad protocol header %r", self.name, error.args[0])
+            logger.warning("%s: closed, bad protocol header %s", self.name, error)
             self.wire.write(PROTOCOL_HEADER)
             self.finish()
         except Exception:

@@ -3,6 +3,6 @@
 Importing this package costs nothing: FastAPI and uvicorn are imported when the first client calls.
 """
 
-from amqpbroker.management.http_server import Listener, serve
+from amqpbroker.management.http_server import Listener, Socket, serve
 
-__all__ = ("Listener", "serve")
+__all__ = ("Listener", "Socket", "serve")

@@ -17,6 +17,7 @@ from anyio import to_thread
 
 if TYPE_CHECKING:
     import socket
+    import ssl
     from collections.abc import Callable, Sequence
 
     from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -32,15 +33,20 @@ class Listener(NamedTuple):
     """An address that the broker accepts clients on, as the API reports it."""
 
     protocol: str
-    """RabbitMQ's name: ``amqp``, ``amqp/ssl``, ``http``."""
+    """RabbitMQ's name: ``amqp``, ``amqp/ssl``, ``http``, ``https``."""
     host: str
     port: int
     certificate: ServerCertificate | None = None
 
 
-async def serve(
-    broker: Broker, sockets: Sequence[socket.socket], listeners: Sequence[Listener]
-) -> None:
+class Socket(NamedTuple):
+    """A listening socket, with TLS if there is a context."""
+
+    sock: socket.socket
+    context: ssl.SSLContext | None = None
+
+
+async def serve(broker: Broker, sockets: Sequence[Socket], listeners: Sequence[Listener]) -> None:
     """Answer HTTP requests on listening sockets until cancelled; ``listeners`` are for show.
 
     An API that cannot be built is logged and refuses connections; messages go on without it.
@@ -50,11 +56,14 @@ async def serve(
         make_protocol, state = await to_thread.run_sync(_build, broker, listeners)
     except Exception:
         logger.exception("the management API cannot start")
-        for sock in sockets:
-            sock.close()
+        for each in sockets:
+            each.sock.close()
         return
     loop = asyncio.get_running_loop()
-    servers = [await loop.create_server(make_protocol, sock=sock) for sock in sockets]
+    servers = [
+        await loop.create_server(make_protocol, sock=each.sock, ssl=each.context)
+        for each in sockets
+    ]
     try:
         await anyio.sleep_forever()
     finally:
@@ -66,7 +75,7 @@ async def serve(
             task.cancel()
 
 
-async def _first_client(sockets: Sequence[socket.socket]) -> None:
+async def _first_client(sockets: Sequence[Socket]) -> None:
     """Wait until a client knocks; it is not accepted yet."""
     async with anyio.create_task_group() as tasks:
 
@@ -74,8 +83,8 @@ async def _first_client(sockets: Sequence[socket.socket]) -> None:
             await anyio.wait_readable(sock)
             tasks.cancel_scope.cancel()
 
-        for sock in sockets:
-            tasks.start_soon(wait, sock)
+        for each in sockets:
+            tasks.start_soon(wait, each.sock)
 
 
 def _build(

@@ -121,6 +121,15 @@ _AFTER: Final[dict[type[Method], State]] = {
 class BadProtocolHeader(Exception):
     """The client did not open with an AMQP 0-9-1 header: answer with ours and hang up (A1.1)."""
 
+    def __str__(self) -> str:
+        """Return the bytes, and what they look like."""
+        header: bytes = self.args[0]
+        if header.startswith(b"\x16\x03"):
+            return f"{header!r}, TLS on the port without it"
+        if header.startswith((b"GET ", b"POST", b"PUT ", b"HEAD")):
+            return f"{header!r}, HTTP on the port of AMQP"
+        return repr(header)
+
 
 class _Channel:
     """What the wire knows of a channel: is it open or closing, is content on its way."""

@@ -42,7 +42,7 @@ class Files:
 
     def read(self, now: float = 0) -> ServerCertificate:
         """Return the certificate, at a time."""
-        return ServerCertificate(self.cert, self.key, self.ca, lambda: now)
+        return ServerCertificate(self.cert, self.key, self.ca, now=lambda: now)
 
 
 @pytest.fixture

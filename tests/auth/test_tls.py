@@ -8,8 +8,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import trustme
 from anyio.streams.tls import TLSAttribute
+from cryptography.hazmat.primitives import serialization
 
-from amqpbroker.auth.tls import client_certificate, server_context
+from amqpbroker.auth.tls import (
+    TlsOptions,
+    authority_count,
+    client_certificate,
+    server_context,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -130,3 +136,53 @@ def test_files_that_are_no_certificates(files: dict[str, Path], tmp_path: Path) 
         server_context(files["cert"], files["key"], empty)
     with pytest.raises(FileNotFoundError):
         server_context(tmp_path / "no.pem", files["key"], None)
+
+
+def test_versions_and_ciphers_can_be_chosen(files: dict[str, Path], authority: trustme.CA) -> None:
+    chosen = "ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-AES256-GCM-SHA384"
+    options = TlsOptions(versions=["TLSv1.2"], ciphers=chosen)
+    context = server_context(files["cert"], files["key"], None, options)
+    shaken = shake_hands(context, client_context(authority))
+    assert shaken.version() == "TLSv1.2"
+    cipher = shaken.cipher()
+    assert cipher is not None
+    assert cipher[0] in chosen.split(":")
+    with pytest.raises(ssl.SSLError):
+        server_context(files["cert"], files["key"], None, TlsOptions(ciphers="nonsense"))
+
+
+def test_a_certificate_can_be_required(files: dict[str, Path], authority: trustme.CA) -> None:
+    options = TlsOptions(requires_certificate=True)
+    context = server_context(files["cert"], files["key"], files["ca"], options)
+    shaken = shake_hands(context, client_context(authority, "ann"))
+    assert authority_count(shaken) == 0
+    client = client_context(authority)
+    client.maximum_version = ssl.TLSVersion.TLSv1_2
+    with pytest.raises(ssl.SSLError):
+        shake_hands(context, client)
+
+
+def test_an_encrypted_key_takes_its_password(files: dict[str, Path], authority: trustme.CA) -> None:
+    key = serialization.load_pem_private_key(files["key"].read_bytes(), None)
+    files["key"].write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.BestAvailableEncryption(b"secret"),
+        )
+    )
+    options = TlsOptions(key_password="secret")
+    assert "secret" not in repr(options)
+    shake_hands(
+        server_context(files["cert"], files["key"], None, options), client_context(authority)
+    )
+    for wrong in (None, "other"):
+        with pytest.raises(ssl.SSLError):
+            server_context(files["cert"], files["key"], None, TlsOptions(key_password=wrong))
+
+
+def test_without_a_certificate_there_are_no_authorities(
+    files: dict[str, Path], authority: trustme.CA
+) -> None:
+    context = server_context(files["cert"], files["key"], files["ca"])
+    assert authority_count(shake_hands(context, client_context(authority))) == 0

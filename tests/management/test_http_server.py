@@ -14,7 +14,7 @@ from anyio.abc import SocketAttribute
 
 from amqpbroker.broker.broker import Broker
 from amqpbroker.config import Config
-from amqpbroker.management import Listener, serve
+from amqpbroker.management import Listener, Socket, serve
 
 
 def test_importing_the_server_imports_no_framework() -> None:
@@ -39,7 +39,7 @@ def status(connection: http.client.HTTPConnection) -> int:
 async def test_it_serves_until_cancelled_and_closes_its_connections(local: Broker) -> None:
     multi = await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=0)
     port = multi.extra(SocketAttribute.local_port)
-    sockets = [item.extra(SocketAttribute.raw_socket) for item in multi.listeners]
+    sockets = [Socket(item.extra(SocketAttribute.raw_socket)) for item in multi.listeners]
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=8)
     with closing(connection):
         async with anyio.create_task_group() as tasks:
@@ -55,7 +55,7 @@ async def test_it_serves_until_cancelled_and_closes_its_connections(local: Broke
 
 async def test_nobody_calls(local: Broker) -> None:
     multi = await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=0)
-    sockets = [item.extra(SocketAttribute.raw_socket) for item in multi.listeners]
+    sockets = [Socket(item.extra(SocketAttribute.raw_socket)) for item in multi.listeners]
     async with multi, anyio.create_task_group() as tasks:
         tasks.start_soon(serve, local, sockets, [])
         await anyio.wait_all_tasks_blocked()
@@ -67,7 +67,7 @@ async def test_an_api_that_cannot_be_built_leaves_the_broker_alone(
 ) -> None:
     monkeypatch.setitem(sys.modules, "amqpbroker.management.app", None)
     multi = await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=0)
-    sockets = [item.extra(SocketAttribute.raw_socket) for item in multi.listeners]
+    sockets = [Socket(item.extra(SocketAttribute.raw_socket)) for item in multi.listeners]
     port = multi.extra(SocketAttribute.local_port)
     async with await anyio.connect_tcp("127.0.0.1", port):
         await serve(local, sockets, [])

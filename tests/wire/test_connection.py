@@ -77,6 +77,20 @@ def test_any_other_opening_is_a_bad_header_and_the_end(opening: bytes) -> None:
     assert buffered_size(connection) == 0
 
 
+@pytest.mark.parametrize(
+    ("opening", "guess"),
+    [
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01", "TLS on the port without it"),
+        (b"GET /api", "HTTP on the port of AMQP"),
+        (b"\x00" * 8, ""),
+    ],
+)
+def test_the_log_says_what_a_bad_opening_looks_like(opening: bytes, guess: str) -> None:
+    with pytest.raises(BadProtocolHeader) as caught:
+        list(Connection(message_size_max=1).receive_data(opening))
+    assert str(caught.value) == f"{opening!r}{', ' if guess else ''}{guess}"
+
+
 def test_a_bad_opening_is_refused_as_soon_as_it_can_be_told() -> None:
     connection = Connection(message_size_max=1)
     assert outcome(connection, b"A") == []
