@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import re
+from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, FilePath
+from pydantic import BeforeValidator, Field, FilePath, model_validator
 from pydantic_settings import BaseSettings, NoDecode
 
 from amqpbroker.setting_types import OptionalName, split_words
@@ -58,6 +59,16 @@ class AuthSettings(BaseSettings):
     ssl_cert_login_san_type: Literal["dns", "ip", "email", "uri"] = "dns"
     ssl_cert_login_san_index: int = Field(default=0, ge=0)
 
+    # What new passwords must be like (FEATURES A15.14)
+    credential_validator: Literal[
+        "rabbit_credential_validator_accept_everything",
+        "rabbit_credential_validator_min_password_length",
+        "rabbit_credential_validator_password_regexp",
+    ] = "rabbit_credential_validator_accept_everything"
+    credential_validator_min_length: int = Field(default=5, ge=0)
+    """Bytes."""
+    credential_validator_regexp: str | None = None
+
     auth_backends: Backends = ("internal",)
     """Who is asked whether somebody may log in (FEATURES A15.7)."""
     auth_cache_ttl_s: float = Field(default=15.0, ge=1)
@@ -95,3 +106,14 @@ class AuthSettings(BaseSettings):
     oauth2_https_cacertfile: FilePath | None = None
     oauth2_https_verify: bool = True
     oauth2_timeout_s: float = Field(default=5.0, gt=0)
+
+    @model_validator(mode="after")
+    def _regexp_is_whole(self) -> Self:
+        regexp = self.credential_validator_regexp
+        if regexp is None and self.credential_validator.endswith("_password_regexp"):
+            raise ValueError("credential_validator needs credential_validator_regexp")
+        try:
+            re.compile(regexp or "")
+        except re.error as error:
+            raise ValueError(f"credential_validator_regexp: {error}") from None
+        return self

@@ -46,3 +46,23 @@ def test_rabbitmq_conf_has_the_same_keys() -> None:
     assert settings.anonymous_login_user is None
     assert settings.ssl_cert_login_from == "subject_alternative_name"
     assert (settings.ssl_cert_login_san_type, settings.ssl_cert_login_san_index) == ("email", 1)
+
+
+def test_a_validator_needs_what_it_looks_for() -> None:
+    # A15.14
+    regexp = "rabbit_credential_validator_password_regexp"
+    with pytest.raises(ValidationError, match="needs credential_validator_regexp"):
+        AuthSettings.model_validate({"credential_validator": regexp})
+    with pytest.raises(ValidationError, match="credential_validator_regexp: missing"):
+        AuthSettings.model_validate(
+            {"credential_validator": regexp, "credential_validator_regexp": "("}
+        )
+    lines = f"""
+        credential_validator.validation_backend = {regexp}
+        credential_validator.min_length = 8
+        credential_validator.regexp = ^[a-z]+$
+    """
+    settings = AuthSettings.model_validate(read(lines, "rabbitmq.conf").values)
+    assert settings.credential_validator == regexp
+    assert settings.credential_validator_min_length == 8
+    assert settings.credential_validator_regexp == "^[a-z]+$"

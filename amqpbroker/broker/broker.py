@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from amqpbroker.auth.backends.chain import Chain
+from amqpbroker.auth.credential_validator import CredentialValidator
 from amqpbroker.auth.passwords import Passwords
 from amqpbroker.auth.sasl.mechanism import SaslSettings
 from amqpbroker.auth.scram_keys import SCRAM_MECHANISMS, load_scramp
@@ -49,6 +50,11 @@ class Broker:
         if passwords.scram_mechanisms:
             load_scramp()
         self.users = UserStore(passwords, loopback_users=config.loopback_users)
+        self.credential_validator = CredentialValidator(
+            config.credential_validator,
+            config.credential_validator_min_length,
+            config.credential_validator_regexp or "",
+        )
         self.logins = Chain(self.users)
         """Who lets users in: by default only the broker's own database."""
         self.sasl = SaslSettings(

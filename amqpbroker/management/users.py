@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import logging
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +18,7 @@ from amqpbroker.management.errors import bad_request, not_found
 from amqpbroker.management.listing import respond
 from amqpbroker.management.paths import new_router
 
+logger = logging.getLogger("amqpbroker.management")
 router = new_router()
 
 
@@ -74,6 +76,10 @@ async def put(call: Api, name: str) -> Answer:
     algorithm = body.hashing_algorithm or store.passwords.algorithm
     user = User(name, _checked_hash(body), algorithm, tuple(body.tags), old.limits if old else {})
     if body.password is not None:
+        mistake = call.broker.credential_validator.mistake(body.password)
+        if mistake is not None:
+            logger.error("credential validation for user '%s' failed: %s", name, mistake)
+            raise bad_request("credential_validation_failed")
         store.put_user(replace(old, tags=user.tags) if old is not None else user)
         user = await to_thread.run_sync(store.set_password, name, body.password)
     await accounts.put_user(call.broker, user)

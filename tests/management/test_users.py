@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tests.helpers import start_broker
 from tests.management.http_api import HttpApi, reason
 
 if TYPE_CHECKING:
@@ -65,3 +66,17 @@ def test_only_administrators_see_users(manager: HttpApi) -> None:
     assert reason(manager("GET", "/users")) == refused
     assert reason(manager("GET", "/users/guest")) == refused
     assert reason(manager("PUT", "/users/guest", {"password": "x", "tags": ""})) == refused
+
+
+def test_a_new_password_must_be_as_the_settings_say(name: str) -> None:
+    # A15.14
+    validator = "rabbit_credential_validator_min_password_length"
+    hashing = "rabbit_password_hashing_sha256"
+    with start_broker(credential_validator=validator, password_hashing_module=hashing) as broker:
+        api = HttpApi(broker.host, broker.management_port, "/")
+        short = api("PUT", f"/users/{name}", {"password": "abcd", "tags": ""})
+        assert (short.status, short.body["reason"]) == (400, "credential_validation_failed")
+        assert api("GET", f"/users/{name}").status == 404
+        assert api("PUT", f"/users/{name}", {"password": "abcde", "tags": ""}).status == 201
+        hashed = {"password_hash": api.get(f"/users/{name}")["password_hash"], "tags": ""}
+        assert api("PUT", f"/users/{name}", hashed).status == 204
