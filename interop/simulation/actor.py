@@ -24,6 +24,8 @@ MODES: Final = ("confirm", "confirm", "tx", "plain")
 SMALL_SIZES: Final = (0, 3, 10, 40)
 SIZES: Final = (*SMALL_SIZES, *SMALL_SIZES, 150, 600, 2000)
 EXPIRATIONS_MS: Final = (50, 400, 3000)
+KEYS: Final = ("a", "b", "c")
+"""Of partitions."""
 OUTCOMES: Final[tuple[Outcome, ...]] = ("ack",) * 7 + ("requeue",) * 2 + ("reject",)
 PREFETCH_COUNTS: Final = (0, 1, 3, 10)
 OUTSTANDING_COUNT_MAX: Final = 40
@@ -112,16 +114,19 @@ class Actor:
         random = self._random
         is_persistent = random.random() < 0.8
         expiration_ms = random.choice(EXPIRATIONS_MS) if random.random() < 0.04 else None
+        key = random.choice(KEYS)
         raw = properties(
             is_persistent=is_persistent,
             priority=random.choice((0, 0, 1, 3)),
             expiration_ms=expiration_ms,
+            key=key,
         )
         size = random.choice(SIZES)
         messages = []
         for _ in range(random.choice((1, 1, 2, 5))):
             message = self._world.message(channel.party, size, is_persistent=is_persistent)
             message.ttl_ms = expiration_ms
+            message.key = key
             message.is_spread = bool(target.exchange)
             messages.append(message)
         channel.publish(target, messages, raw)

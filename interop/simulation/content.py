@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from amqpbroker.wire import methods as m
 from amqpbroker.wire.codec import Method, decode_method, encode_method
 from amqpbroker.wire.properties import encode_properties
+from amqpbroker.wire.table import Field
 
 if TYPE_CHECKING:
     from interop.simulation.client import Target
@@ -38,12 +39,14 @@ def content_frames(number: int, target: Target, properties: bytes, body: bytes) 
 
 
 def properties(
-    *, is_persistent: bool, priority: int = 0, expiration_ms: int | None = None
+    *, is_persistent: bool, priority: int = 0, expiration_ms: int | None = None, key: str = ""
 ) -> bytes:
     """Return the encoded properties of a message."""
     values: dict[str, object] = {"delivery_mode": 2 if is_persistent else 1}
     if priority:
         values["priority"] = priority
+    if key:
+        values["headers"] = {"x-partition-key": Field("S", key.encode())}
     if expiration_ms is not None:
         values["expiration"] = str(expiration_ms)
     return encode_properties(values)

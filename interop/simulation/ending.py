@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import anyio
 
+from amqpbroker.broker.partitioned_ready import PartitionedReady
 from amqpbroker.wire import methods as m
 from interop.simulation.client import Channel, Target, declare
 from interop.simulation.content import properties
@@ -13,6 +14,8 @@ from interop.simulation.things import Violation
 from interop.simulation.topology import FANOUT
 
 if TYPE_CHECKING:
+    from amqpbroker.broker.consumer import Consumer as BrokerConsumer
+    from amqpbroker.broker.queue import Queue
     from interop.simulation.topology import QueueSpec
     from interop.simulation.world import World
 
@@ -109,9 +112,20 @@ async def _quiet(world: World) -> None:
     for queue in world.broker.vhosts["/"].queues.values():
         for consumer in queue.consumers if queue.ready else ():
             is_full = consumer.channel.session.is_full
-            if queue.consumers.is_active(consumer) and not is_full and consumer.room() > 0:
+            is_active = queue.consumers.is_active(consumer) and _may_get(queue, consumer)
+            if is_active and not is_full and consumer.room() > 0:
                 count = len(queue.ready)
                 raise Violation(f"{queue.name} keeps {count} messages from {consumer.tag}")
+
+
+def _may_get(queue: Queue, consumer: BrokerConsumer) -> bool:
+    """Return whether something that is ready is for a consumer."""
+    if not isinstance(queue.ready, PartitionedReady):
+        return True
+    return any(
+        partition and partition.consumer is consumer and not partition.is_moving
+        for partition in queue.ready.partitions
+    )
 
 
 def _is_busy(channel: Channel, now: float) -> bool:

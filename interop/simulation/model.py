@@ -319,15 +319,16 @@ class Model:
 
     def drain(self, place: str, copies: Sequence[Copy]) -> None:
         """Take note of all that a queue held at the end, in order; nobody has settled it yet."""
-        last: dict[Party, int] = {}
+        last: dict[tuple[Party, str], int] = {}
         for copy in copies:
             copy.places_found.append(place)
             message = copy.message
             if place != copy.spec.name or copy.spec.max_priority:
                 continue
-            if message.number < last.get(message.publisher, 0):
-                raise Violation(f"{copy} is behind number {last[message.publisher]} at the end")
-            last[message.publisher] = message.number
+            lane = (message.publisher, copy.spec.lane(message.key))
+            if message.number < last.get(lane, 0):
+                raise Violation(f"{copy} is behind number {last[lane]} at the end")
+            last[lane] = message.number
 
     def may_expire(self, spec: QueueSpec) -> bool:
         """Return whether messages may leave or come to a queue as time goes by."""

@@ -1,4 +1,4 @@
-"""First deliveries come in the order of publishing, by queue and publisher."""
+"""First deliveries come in the order of publishing: by queue, publisher, and key in partitions."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Order:
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
-        self._progress: dict[tuple[str, Party], _Progress] = {}
+        self._progress: dict[tuple[str, Party, str], _Progress] = {}
 
     def check(self, copy: Copy, consumer: str, *, is_prompt: bool) -> None:
         """Hold a first delivery against those before it.
@@ -39,7 +39,7 @@ class Order:
         ``is_prompt`` (its client did not read) can only be held against the same consumer's.
         """
         message = copy.message
-        key = (copy.spec.name, message.publisher)
+        key = (copy.spec.name, message.publisher, copy.spec.lane(message.key))
         progress = self._progress.setdefault(key, _Progress())
         now, number = self._now(), message.number
         limit = progress.last if progress.at < now else progress.before

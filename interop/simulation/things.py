@@ -20,7 +20,7 @@ class Message:
     """What was published once."""
 
     __slots__ = ("body", "copies", "handled_in_life", "is_confirmed", "is_persistent",
-                 "is_spread", "known_at", "life", "number", "publisher", "sent_at", "state",
+                 "is_spread", "key", "known_at", "life", "number", "publisher", "sent_at", "state",
                  "transaction", "ttl_ms")  # fmt: skip
 
     def __init__(self, publisher: Party, number: int, body: bytes, *, is_persistent: bool) -> None:
@@ -29,6 +29,8 @@ class Message:
         """Of the publisher's messages."""
         self.body = body
         self.is_persistent = is_persistent
+        self.key = ""
+        """Its partition key."""
         self.ttl_ms: int | None = None
         self.copies: list[Copy] = []
         self.state: Literal["sent", "known", "refused"] = "sent"

@@ -29,6 +29,7 @@ class QueueSpec:
     overflow: str = "drop-head"
     max_priority: int = 0
     is_single_active: bool = False
+    partition_count: int = 1
     is_bound: bool = False
     """To the fanout exchange."""
     grave: QueueSpec | None = None
@@ -46,10 +47,16 @@ class QueueSpec:
             arguments["x-max-priority"] = Field("I", self.max_priority)
         if self.is_single_active:
             arguments["x-single-active-consumer"] = Field("t", True)
+        if self.partition_count > 1:
+            arguments["x-partitions"] = Field("I", self.partition_count)
         if self.grave is not None:
             arguments["x-dead-letter-exchange"] = Field("S", b"")
             arguments["x-dead-letter-routing-key"] = Field("S", self.grave.name.encode())
         return arguments
+
+    def lane(self, key: str) -> str:
+        """Return what messages are in order with, of those of one publisher."""
+        return key if self.partition_count > 1 else ""
 
     @property
     def is_refusing(self) -> bool:
@@ -89,14 +96,16 @@ class Topology:
 
 def _some_queue(random: Random, name: str) -> QueueSpec:
     limit = random.choice((None, None, 3, 12))
+    is_partitioned = random.random() < 0.25
     return QueueSpec(
         name,
         is_durable=random.random() < 0.85,
         ttl_ms=random.choice((None, None, *TTLS_MS)),
         max_length=limit,
         overflow=random.choice(("drop-head", REJECT_PUBLISH)) if limit else "drop-head",
-        max_priority=random.choice((0, 0, 0, 3)),
-        is_single_active=random.random() < 0.2,
+        max_priority=0 if is_partitioned else random.choice((0, 0, 0, 3)),
+        is_single_active=not is_partitioned and random.random() < 0.2,
+        partition_count=random.choice((2, 5)) if is_partitioned else 1,
         is_bound=random.random() < 0.4,
         grave=QueueSpec(f"{name}.dead") if random.random() < 0.6 else None,
     )

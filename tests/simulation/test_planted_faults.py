@@ -15,6 +15,7 @@ from amqpbroker.broker.expiry import Expiry
 from amqpbroker.broker.handlers import channel as channel_handlers
 from amqpbroker.broker.handlers import queue as queue_handlers
 from amqpbroker.broker.journal import Journal
+from amqpbroker.broker.partitioned_ready import PartitionedReady
 from amqpbroker.broker.queue import Queue
 from amqpbroker.broker.ready import ReadyMessages
 from amqpbroker.broker.recovery import Replay
@@ -25,7 +26,7 @@ from amqpbroker.wire.methods import TxCommitOk
 from interop.simulation.run import run_seed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     import pytest
 
@@ -199,3 +200,15 @@ def test_a_queue_that_mixes_up_its_messages(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(ReadyMessages, "extend", mixed)
     assert is_found_out("after number", "behind number")
+
+
+def test_a_partition_that_takes_messages_in_the_wrong_order(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    extend = PartitionedReady.extend
+
+    def backwards(self: PartitionedReady, messages: Sequence[Message]) -> None:
+        extend(self, messages[::-1])
+
+    monkeypatch.setattr(PartitionedReady, "extend", backwards)
+    assert is_found_out("was delivered after number", "behind number")
