@@ -41,8 +41,10 @@ class ExtensionRoute(Route):
         Raises :class:`~amqpbroker.errors.SoftError` 406 if they are no numbers.
         """
         super().__init__(publication, ())
-        self._tag = _number(publication.headers, "x-delivery-tag", TAG_MAX) or 0
-        self._duration_ms = _number(publication.headers, "x-ack-extend", EXPIRY_MS_MAX)
+        self._tag = number_in(publication.headers, "x-delivery-tag", TAG_MAX, ROUTING_KEY) or 0
+        self._duration_ms = number_in(
+            publication.headers, "x-ack-extend", EXPIRY_MS_MAX, ROUTING_KEY
+        )
 
     def publish(self, channel: Channel | None, bodies: list[bytes]) -> tuple[int, int]:
         """Give the deliveries of ``channel`` more time."""
@@ -59,11 +61,17 @@ def asks_for_time(publication: Publication) -> bool:
     return publication.routing_key == ROUTING_KEY and not publication.exchange
 
 
-def _number(headers: Mapping[str, tuple[str, Any]], name: str, maximum: int) -> int | None:
+def number_in(
+    headers: Mapping[str, tuple[str, Any]], name: str, maximum: int, routing_key: str
+) -> int | None:
+    """Return a header of a publish to one of the broker's own keys, None if it is not there.
+
+    Raises :class:`~amqpbroker.errors.SoftError` 406 if it is no number up to ``maximum``.
+    """
     field = headers.get(name)
     if field is None:
         return None
     kind, value = field
     if kind not in INTEGERS or not 0 <= value <= maximum:
-        raise precondition_failed(f"invalid header '{name}' for '{ROUTING_KEY}'")
+        raise precondition_failed(f"invalid header '{name}' for '{routing_key}'")
     return int(value)

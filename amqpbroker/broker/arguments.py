@@ -85,6 +85,39 @@ def _check_count(field: Field, _table: Table) -> str | None:
     return None if number > 0 else f"{{value_not_positive,{number}}}"
 
 
+def _check_retry(field: Field, table: Table) -> str | None:
+    for other in ("x-message-groups", "x-partitions"):
+        if other in table:  # who waits must not be overtaken, and may not hold the others up
+            return f"\"not together with '{other}'\""
+    return _check_expires(field, table)
+
+
+def real_of(field: tuple[str, Any]) -> float | None:
+    """Return a number from any kind that may hold one; pika writes decimals and text only."""
+    kind, value = field
+    if kind == "D":
+        scale, unscaled = value
+        return float(unscaled / 10**scale)
+    try:
+        return float(value) if kind in INTEGERS | _FLOATS or kind == "S" else None
+    except ValueError:
+        return None
+
+
+def _check_multiplier(field: Field, _table: Table) -> str | None:
+    value = real_of(field)
+    if value is None:
+        return _integer(field) or "not_a_number"
+    return None if value >= 1 else f"{{value_too_small,{value}}}"
+
+
+def _check_share(field: Field, _table: Table) -> str | None:
+    value = real_of(field)
+    if value is None:
+        return _integer(field) or "not_a_number"
+    return None if 0 <= value <= 1 else f"{{value_out_of_range,{value}}}"
+
+
 def _check_ttl(field: Field, table: Table) -> str | None:
     return _check_not_negative(field, table) or expiry_error(field.value)
 
@@ -194,6 +227,7 @@ _AGE_UNITS_S: Final = {
 }  # fmt: skip
 _OVERFLOWS: Final = (b"drop-head", b"reject-publish", b"reject-publish-dlx")
 _LOCATORS: Final = (b"client-local", b"random", b"least-leaders", b"balanced")
+_RETRY_TYPES: Final = (b"disabled", b"all", b"failed", b"returned")
 _DECLARE: Final[dict[str, Check]] = {
     "x-expires": _check_expires,
     "x-message-ttl": _check_ttl,
@@ -218,6 +252,11 @@ _DECLARE: Final[dict[str, Check]] = {
     "x-delivery-limit": _check_integer,
     "x-ack-deadline": _check_expires,
     "x-consumer-timeout": _check_expires,
+    "x-delayed-retry-min": _check_retry,
+    "x-delayed-retry-max": _check_expires,
+    "x-delayed-retry-multiplier": _check_multiplier,
+    "x-delayed-retry-jitter": _check_share,
+    "x-delayed-retry-type": _one_of(_RETRY_TYPES, "invalid_delayed_retry_type"),
     "x-message-deduplication": _check_bool,
     "x-cache-size": _check_count,
     "x-cache-ttl": _check_count,
@@ -231,13 +270,17 @@ _DEDUPLICATION: Final = (
     *("x-message-deduplication", "x-cache-size", "x-cache-ttl"),
     *("x-deduplication-header", "x-content-based-deduplication"),
 )
+_RETRY: Final = (
+    *("x-delayed-retry-min", "x-delayed-retry-max", "x-delayed-retry-multiplier"),
+    *("x-delayed-retry-jitter", "x-delayed-retry-type"),
+)
 KNOWN: Final[dict[str, tuple[str, ...]]] = {
     "classic": (
         *("x-expires", "x-message-ttl", "x-dead-letter-exchange", "x-dead-letter-routing-key"),
         *("x-max-length", "x-max-length-bytes", "x-max-priority", "x-overflow"),
         *("x-queue-mode", "x-queue-version", "x-single-active-consumer", "x-queue-type"),
         *("x-queue-master-locator", "x-ack-deadline", "x-consumer-timeout", *_DEDUPLICATION),
-        *("x-message-groups", "x-partitions"),
+        *("x-message-groups", "x-partitions", *_RETRY),
     ),
     "quorum": (
         *("x-dead-letter-exchange", "x-dead-letter-routing-key", "x-dead-letter-strategy"),
@@ -245,6 +288,7 @@ KNOWN: Final[dict[str, tuple[str, ...]]] = {
         *("x-max-in-memory-bytes", "x-overflow", "x-single-active-consumer", "x-queue-type"),
         *("x-quorum-initial-group-size", "x-delivery-limit", "x-message-ttl"),
         *("x-queue-leader-locator", "x-ack-deadline", "x-consumer-timeout", *_DEDUPLICATION),
+        *_RETRY,
     ),
     "stream": (
         *("x-max-length-bytes", "x-queue-type", "x-max-age", "x-stream-max-segment-size-bytes"),
@@ -280,6 +324,14 @@ def queue_type(table: Table) -> str:
     return DEFAULT_QUEUE_TYPE if field is None or field.kind != "S" else _text(field.value)
 
 
+def known_arguments(table: Table) -> tuple[str, ...]:
+    """Return which arguments a queue with these knows and compares."""
+    known = KNOWN[queue_type(table)]
+    if "x-delayed-retry-min" in table and "x-delivery-limit" not in known:
+        return (*known, "x-delivery-limit")  # RabbitMQ's classic queues refuse it
+    return known
+
+
 def check_declare(table: Table, where: str) -> None:
     """Check the arguments of a new queue; ``where`` is its description.
 
@@ -287,7 +339,7 @@ def check_declare(table: Table, where: str) -> None:
     """
     _check(table, where, {"x-queue-type": _CHECK_TYPE})
     kind = queue_type(table)
-    known = KNOWN[kind]
+    known = known_arguments(table)
     _check(table, where, {name: check for name, check in _DECLARE.items() if name in known})
     for name in table:
         if name in _KNOWN_TO_ANY and name not in known:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from amqpbroker.broker.confirms import Confirms
     from amqpbroker.broker.consumer import Consumer
     from amqpbroker.broker.direct_reply_to import ReplyConsumer
+    from amqpbroker.broker.error_note import ErrorNotes
     from amqpbroker.broker.message import Delivery, Message
     from amqpbroker.broker.queue import Queue
     from amqpbroker.broker.session import Session
@@ -38,6 +39,7 @@ class Channel:
         "confirms",
         "consumers",
         "deadlines",
+        "error_notes",
         "generated_name",
         "last_queue_name",
         "last_tag",
@@ -78,6 +80,8 @@ class Channel:
         self.confirms: Confirms | None = None
         self.transaction: Transaction | None = None
         self.reply_consumer: ReplyConsumer | None = None
+        self.error_notes: ErrorNotes | None = None
+        """Why deliveries have failed, as far as the client has said so."""
         self._left: dict[Queue, None] = {}
         self._lends_by_dispatch = False
         """Whether anything was on loan here of a queue that wants to know what becomes of it."""
@@ -207,6 +211,8 @@ class Channel:
 
     def drop(self, deliveries: Sequence[Delivery]) -> None:
         """Give up messages that were rejected for good: they become dead letters."""
+        if self.error_notes is not None:
+            self.error_notes.write_on(deliveries)
         dead: dict[Queue, list[Message]] = {}
         for delivery in deliveries:
             if delivery.queue.settings.dead_letter_exchange is not None:
@@ -217,6 +223,8 @@ class Channel:
 
     def requeue(self, deliveries: Sequence[Delivery], *, is_lost: bool = False) -> None:
         """Put messages back in their places; ``is_lost``: nobody has returned them."""
+        if self.error_notes is not None:
+            self.error_notes.write_on(item for item in deliveries if item.queue.retries is not None)
         queues: dict[Queue, list[Delivery]] = {}
         for delivery in deliveries:
             queues.setdefault(delivery.queue, []).append(delivery)

@@ -21,7 +21,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from amqpbroker.broker.at_least_once import HeldLetters, Letter
-from amqpbroker.broker.delivery_count import original_of
+from amqpbroker.broker.delivery_count import uncounted
 from amqpbroker.broker.message import BlindPublication, Message, hide_keys
 from amqpbroker.broker.router import Route, find_queues, find_queues_once, is_stable
 from amqpbroker.wire.content import Publication, keys_in
@@ -101,7 +101,7 @@ class DeadLetters:
     def _send(self, letters: Iterable[Letter]) -> None:
         for letter in letters:
             message = letter.message
-            publication = original_of(message.publication)
+            publication = uncounted(message).publication
             transfer = _Transfer(letter.queue, letter.reason, publication, [message.body], letter)
             self._waiting.append(transfer)
         self._work()

@@ -169,9 +169,9 @@ class QueueWindowsRoute(Route):
         messages = None if journal is None else journal.enqueue(publication, [body], durable)
         refused = 0
         for queue, key in takers.items():
-            count = queue.publish(publication, [body], messages)
+            is_kept = queue in durable
+            count = queue.publish(publication, [body], messages if is_kept else None)
             refused = max(refused, count)
             if key is not None and queue.window is not None and not count:
-                kept_in = None if messages is None else queue.journal
-                queue.window.remember(key, publication, kept_in)
+                queue.window.remember(key, publication, journal if is_kept else None)
         return 0 if journal is None else journal.ticket, refused

@@ -76,7 +76,7 @@ class Level:
 class IndexedReady(ReadyMessages):
     """The ready messages of a queue that is not ordinary; ``size`` is the bytes of all bodies."""
 
-    __slots__ = ("_count", "_levels", "max_priority", "size")
+    __slots__ = ("_count", "_levels", "max_priority", "retrying", "size")
 
     def __init__(self, max_priority: int = 0) -> None:
         self._head = 0
@@ -86,6 +86,8 @@ class IndexedReady(ReadyMessages):
         self._count = 0
         self._levels: list[Level] = []
         """Those that were used so far, the highest first."""
+        self.retrying: dict[int, Message] = {}
+        """By position: messages that are to come back later (see ``retries``), in no count."""
 
     @classmethod
     def of(cls, ready: ReadyMessages, max_priority: int = 0) -> IndexedReady:
@@ -107,9 +109,10 @@ class IndexedReady(ReadyMessages):
         return self._count > 0
 
     def __iter__(self) -> Iterator[Message]:
-        """Iterate over all messages in the order in which they would leave."""
+        """Iterate over all messages in the order in which they leave, then those to be retried."""
         for _, message in self.placed():
             yield message
+        yield from self.retrying.values()
 
     def placed(self) -> Iterator[tuple[int, Message]]:
         """Yield positions and messages in the order in which they would leave."""
@@ -169,7 +172,7 @@ class IndexedReady(ReadyMessages):
     def find(self, position: int) -> Message | None:
         """Return the message at a position and leave it there, None if it is not here."""
         for level in self._levels:
-            message = level.messages.get(position) or level.returned.get(position)
+            message = level.find(position)
             if message is not None:
                 return message
         return None
@@ -187,6 +190,7 @@ class IndexedReady(ReadyMessages):
         """Drop all messages; return them."""
         messages = list(self)
         self._levels.clear()
+        self.retrying.clear()
         self._count = self.size = 0
         return messages
 

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, TypeVar
 
 import anyio
 
-from amqpbroker.broker.delivery_count import delivery_count
+from amqpbroker.broker.delivery_count import History, history_of
 from amqpbroker.broker.message import Message
 from amqpbroker.broker.runs import Run, rewritten_runs
 from amqpbroker.broker.segments import Segment, Segments
@@ -110,8 +110,8 @@ class _Batch:
         """Queue id → sequences, of which a record is written."""
         self.left: dict[int, dict[Run | Segment, int]] = {}
         """Queue id → where messages are alive no more → how many."""
-        self.returns: dict[int, dict[int, int]] = {}
-        """Queue id → sequence → how often it has been delivered in vain."""
+        self.returns: dict[int, dict[int, History]] = {}
+        """Queue id → sequence → what became of it so far."""
         self.returned_to: set[Run | Segment] = set()
         """Where the messages in ``returns`` lie."""
         self.streams: dict[Stream, None] = {}
@@ -129,8 +129,8 @@ class _Batch:
         """Have a run written."""
         run.staged_in = self.number
         self.runs.append(run)
-        for queue_id, sequence, count in run.delivery_counts:
-            self.returns.setdefault(queue_id, {})[sequence] = count
+        for queue_id, sequence, history in run.histories:
+            self.returns.setdefault(queue_id, {})[sequence] = history
 
     def leave(self, queue_id: int, messages: Iterable[Message]) -> list[int]:
         """Count messages as gone; return the sequences that the log knows, or will know.
@@ -163,11 +163,14 @@ class _Batch:
             if any(run.alive.values())
             for record in run.records()
         ]
-        for queue_id, counts in self.returns.items():
-            by_count: dict[int, list[int]] = {}
-            for sequence, count in counts.items():
-                by_count.setdefault(count, []).append(sequence)
-            records += [encode_return(queue_id, *item) for item in by_count.items()]
+        for queue_id, histories in self.returns.items():
+            by_history: dict[History, list[int]] = {}
+            for sequence, history in histories.items():
+                by_history.setdefault(history, []).append(sequence)
+            records += [
+                encode_return(queue_id, count, sequences, due_ms, error)
+                for (count, due_ms, error), sequences in by_history.items()
+            ]
         records += [encode_settle(queue_id, gone) for queue_id, gone in self.settles.items()]
         return records
 
@@ -250,12 +253,12 @@ class Journal:
             self._work.set()
 
     def count(self, queue: Keeper, messages: Iterable[Message]) -> None:
-        """Stage how often messages of a quorum queue have come back (FEATURES A9.15)."""
+        """Stage that messages have come back, how often and why (FEATURES A9.15, N7)."""
         batch = self._open
-        counts = batch.returns.setdefault(queue.id, {})
+        histories = batch.returns.setdefault(queue.id, {})
         for message in messages:
             assert message.run is not None
-            counts[message.sequence] = delivery_count(message)
+            histories[message.sequence] = history_of(message)
             batch.returned_to.add(message.run.segment or message.run)
         self._work.set()
 

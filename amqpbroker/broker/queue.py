@@ -4,8 +4,9 @@ publish → (a ready consumer | ready messages) → deliver → settle. A messag
 with room never becomes ready. Whatever may free a consumer or add a message ends in ``pump``.
 
 What a queue can do beyond that is done by objects that an ordinary queue does not have: ``limits``,
-``expiry``, ``lease`` and ``dispatch``, each with a module of its name, and an ``IndexedReady`` in
-place of ``ReadyMessages``. This is the classic queue; other types are in ``queue_types``.
+``expiry``, ``lease``, ``retries`` and ``dispatch``, each with a module of its name, and an
+``IndexedReady`` in place of ``ReadyMessages``. This is the classic queue; other types are in
+``queue_types``.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, ClassVar
 from amqpbroker.broker.arguments import queue_type
 from amqpbroker.broker.consumer import Consumers
 from amqpbroker.broker.dead_letter import EXPIRED, MAXLEN
+from amqpbroker.broker.delivery_count import uncounted
 from amqpbroker.broker.expiry import Expiry
 from amqpbroker.broker.indexed_ready import IndexedReady
 from amqpbroker.broker.lease import Lease
@@ -24,6 +26,7 @@ from amqpbroker.broker.message import Delivery, Message
 from amqpbroker.broker.message_groups import MessageGroups
 from amqpbroker.broker.partitions import Partitions
 from amqpbroker.broker.ready import ReadyMessages
+from amqpbroker.broker.retries import Retries
 from amqpbroker.broker.settings import ORDINARY, QueueSettings
 
 if TYPE_CHECKING:
@@ -64,6 +67,7 @@ class Queue:
         "name",
         "owner",
         "ready",
+        "retries",
         "settings",
         "type",
         "unsettled_count",
@@ -114,6 +118,7 @@ class Queue:
         self.expiry: Expiry | None = None
         self.lease: Lease | None = None
         self.dispatch: Dispatch | None = None
+        self.retries: Retries | None = None
         self.is_ordinary = True
         """Whether publishing has nothing to look after."""
         self.vhost: VHost | None = None
@@ -141,8 +146,10 @@ class Queue:
         if self.dispatch is None and settings.partitions > 1:
             self.dispatch = partitions = Partitions(self, settings.partitions)
             self.ready = partitions.ready
+        if settings.retry_min_ms is not None and self.retries is None:
+            self.retries = Retries(self)
         self.limits = Limits.of(settings, is_late=self.is_refusing_late)
-        if self.limits is not None or settings.max_priority:
+        if self.limits is not None or settings.max_priority or self.retries is not None:
             self.ready = IndexedReady.of(self.ready, settings.max_priority)
         if settings.message_ttl_ms is not None or self.expiry is not None:
             self.expect_expiry().ttl_ms = settings.message_ttl_ms
@@ -176,6 +183,8 @@ class Queue:
             self.lease.stop()
         if self.window is not None:
             self.window.discard()
+        if self.retries is not None:
+            self.retries.stop()
 
     # in
 
@@ -274,6 +283,8 @@ class Queue:
         """
         if self.settings.dead_letter_exchange is not None and not self.is_deleted:
             assert self.vhost is not None
+            if self.retries is not None:
+                messages = [uncounted(message) for message in messages]
             self.vhost.dead_letters.publish(self, reason, messages)
 
     def recover(self, messages: Sequence[Message]) -> None:
@@ -286,6 +297,8 @@ class Queue:
         self.ready.recover(messages)
         if expiry is not None:
             expiry.watch_all()
+        if self.retries is not None:
+            self.retries.recover()
 
     def _hand_over(
         self, publication: Publication, bodies: list[bytes], messages: list[Message] | None
@@ -312,6 +325,8 @@ class Queue:
 
     def requeue(self, deliveries: Iterable[Delivery], *, is_lost: bool = False) -> None:
         """Put messages back in their places (FEATURES A6.9); ``is_lost``: with their channel."""
+        if self.retries is not None:
+            deliveries = self.retries.take_back(deliveries, is_lost=is_lost)
         for delivery in deliveries:
             self.unsettled_count -= 1
             if self.is_deleted:

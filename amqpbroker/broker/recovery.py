@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from amqpbroker.broker.delivery_count import counted
+from amqpbroker.broker.delivery_count import History, with_history
 from amqpbroker.broker.message import Message, without_bcc
 from amqpbroker.broker.runs import Run
 from amqpbroker.broker.segments import Segment
@@ -60,8 +60,9 @@ class Replay:
             if isinstance(record, EnqueueRecord):
                 self._enqueue(record, batch.offset, segment)
             elif isinstance(record, ReturnRecord):
+                history = History(record.delivery_count, record.due_ms, record.error)
                 for first, count in record.ranges:
-                    self._return(record.queue_id, first, count, record.delivery_count, segment)
+                    self._return(record.queue_id, first, count, history, segment)
             else:
                 for first, count in record.ranges:
                     self._settle(record.queue_id, first, count, segment)
@@ -99,7 +100,7 @@ class Replay:
                 self._leave(message, queue_id, segment)
 
     def _return(
-        self, queue_id: int, first: int, count: int, delivery_count: int, segment: Segment
+        self, queue_id: int, first: int, count: int, history: History, segment: Segment
     ) -> None:
         messages = self._messages.get(queue_id, {})
         for sequence in range(first, first + count):
@@ -107,7 +108,7 @@ class Replay:
             if message is not None:
                 assert message.run is not None
                 assert message.run.segment is not None
-                messages[sequence] = counted(message, delivery_count)
+                messages[sequence] = with_history(message, history)
                 if message.run.segment is not segment:
                     segment.references.add(message.run.segment)
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from amqpbroker.broker.arguments import INTEGERS
 from amqpbroker.broker.dead_letter import deaths_of
+from amqpbroker.broker.delivery_count import EXCEPTION_MESSAGE, original_of
 from amqpbroker.broker.indexed_ready import IndexedReady
 from amqpbroker.broker.router import Route
 
@@ -40,8 +41,6 @@ RETRY_DELAY_S: Final = 0.1
 """How long a target that is full is waited for before it is asked again."""
 FINISHED_COUNT_MAX: Final = 100
 """Redrives of a vhost that can be looked at after their end."""
-_NOT_AGAIN: Final = ("x-exception-message",)
-"""Headers of a failure that a message leaves behind."""
 
 
 def _text(entry: Mapping[str, tuple[str, Any]], name: str) -> str | None:
@@ -59,12 +58,13 @@ def last_death(publication: Publication) -> Mapping[str, tuple[str, Any]]:
 
 def revived(publication: Publication) -> Publication:
     """Return a dead letter as it was published before it died, with its x-death."""
+    publication = original_of(publication)
     death = last_death(publication)
     kind, keys = death.get("routing-keys", ("V", None))
     first = keys[0] if kind == "A" and keys else ("V", None)
     key = _text({"key": first}, "key")
     exchange = _text(death, "exchange")
-    headers = {k: v for k, v in publication.headers.items() if k not in _NOT_AGAIN}
+    headers = {k: v for k, v in publication.headers.items() if k != EXCEPTION_MESSAGE}
     changed = publication.changed(headers=headers) if headers else publication
     return changed.moved(
         publication.exchange if exchange is None else exchange,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from amqpbroker.broker.delivery_count import delivery_count
+from amqpbroker.broker.delivery_count import History, history_of
 from amqpbroker.broker.message import stored_properties
 from amqpbroker.storage.shard_record import EnqueueRecord, ranges_of
 
@@ -27,9 +27,9 @@ class Run:
 
     __slots__ = (
         "alive",
-        "delivery_counts",
         "first",
         "gone",
+        "histories",
         "messages",
         "offset",
         "queue_ids",
@@ -54,8 +54,8 @@ class Run:
         """Queue id → sequences that were settled while staged."""
         self.rewrites: Segment | None = None
         """The segment whose survivors these are; None for messages that are new."""
-        self.delivery_counts: Sequence[tuple[int, int, int]] = ()
-        """(queue id, sequence, count) of rewritten messages that had come back before."""
+        self.histories: Sequence[tuple[int, int, History]] = ()
+        """(queue id, sequence, history) of rewritten messages that had come back before."""
         self.segment: Segment | None = None
         self.offset = -1
 
@@ -118,7 +118,7 @@ class _Survivors:
         self.objects: list[Message] = []
         self.alive: dict[int, set[int]] = {}
         """Queue id → sequences."""
-        self.delivery_counts: list[tuple[int, int, int]] = []
+        self.histories: list[tuple[int, int, History]] = []
 
 
 def rewritten_runs(
@@ -141,9 +141,9 @@ def rewritten_runs(
         group.messages[message.sequence] = message
         group.objects.append(message)
         group.alive.setdefault(queue_id, set()).add(message.sequence)
-        count = delivery_count(message)
-        if count:
-            group.delivery_counts.append((queue_id, message.sequence, count))
+        history = history_of(message)
+        if history.delivery_count:
+            group.histories.append((queue_id, message.sequence, history))
     for by_run in groups.values():
         for old, group in by_run.items():
             yield _rewritten(old, group)
@@ -156,7 +156,7 @@ def _rewritten(old: Run, group: _Survivors) -> Run:
     run.messages = [group.messages[sequence] for sequence in sequences]
     run.gone = {number: set(sequences) - alive for number, alive in group.alive.items()}
     run.alive = {number: len(alive) for number, alive in group.alive.items()}
-    run.delivery_counts = group.delivery_counts
+    run.histories = group.histories
     for message in group.objects:
         message.run = run
     return run

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from amqpbroker.broker.arguments import EXPIRY_MS_MAX, age_ms
+from amqpbroker.broker.arguments import EXPIRY_MS_MAX, age_ms, real_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 DROP_HEAD: Final = "drop-head"
 REJECT_PUBLISH: Final = "reject-publish"
 REJECT_PUBLISH_DLX: Final = "reject-publish-dlx"
+FAILED: Final = "failed"
+RETRY_DELIVERY_LIMIT: Final = 20
+"""Of queues that retry and say nothing else, as on LavinMQ and on quorum queues of RabbitMQ 4."""
 AT_MOST_ONCE: Final = "at-most-once"
 AT_LEAST_ONCE: Final = "at-least-once"
 
@@ -52,7 +55,16 @@ class QueueSettings:
     """After which an unsettled delivery costs its channel (A9.17)."""
     dead_letter_strategy: str = AT_MOST_ONCE
     delivery_limit: int | None = None
-    """How often a message may come back to a quorum queue."""
+    """How often a message may come back to a quorum queue, or to one that retries."""
+    retry_min_ms: int | None = None
+    """How long a message waits that has failed once; None if it does not (FEATURES N7)."""
+    retry_max_ms: int = EXPIRY_MS_MAX
+    retry_multiplier: float | None = None
+    """By what the time grows with each failure; None: as often as it has failed."""
+    retry_jitter: float = 0.0
+    """The share of the time that is left to chance."""
+    retry_type: str = FAILED
+    """What waits: what was given back, what was lost, or both."""
 
     @property
     def is_safe(self) -> bool:
@@ -71,6 +83,10 @@ class QueueSettings:
             for name, field in arguments.items()
             if name in _FIELDS
         }
+        for name in _REALS & arguments.keys():
+            values[_FIELDS[name]] = real_of(arguments[name])
+        if "retry_min_ms" in values:
+            values.setdefault("delivery_limit", RETRY_DELIVERY_LIMIT)
         if values.get("delivery_limit", 0) < 0:
             del values["delivery_limit"]  # no limit, as on RabbitMQ 4
         if definition:
@@ -107,7 +123,13 @@ _FIELDS: Final = {
     "x-consumer-timeout": "consumer_timeout_ms",
     "x-dead-letter-strategy": "dead_letter_strategy",
     "x-delivery-limit": "delivery_limit",
+    "x-delayed-retry-min": "retry_min_ms",
+    "x-delayed-retry-max": "retry_max_ms",
+    "x-delayed-retry-multiplier": "retry_multiplier",
+    "x-delayed-retry-jitter": "retry_jitter",
+    "x-delayed-retry-type": "retry_type",
 }
+_REALS: Final = {"x-delayed-retry-multiplier", "x-delayed-retry-jitter"}
 _NUMBERS: Final = {
     "message-ttl": "message_ttl_ms",
     "expires": "expires_ms",

@@ -256,5 +256,5 @@ class VHost:
         where = described("queue", queue.name, self.name)
         if if_unused and len(queue.consumers):
             raise precondition_failed(f"{where} in use")
-        if if_empty and queue.ready:
+        if if_empty and (queue.ready or queue.retries):
             raise precondition_failed(f"{where} not empty")

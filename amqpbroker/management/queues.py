@@ -39,10 +39,11 @@ def describe(call: Api, vhost: VHost, queue: Queue) -> dict[str, Any]:
     ready, unsettled = len(queue.ready), queue.unsettled_count
     if queue.type == "stream":
         unsettled = 0  # what is on loan is still there
+    waiting = 0 if queue.retries is None else len(queue.retries)
     in_force = vhost.policies.of_queue(queue)
     policy, operator_policy = in_force.policy, in_force.operator_policy
     exclusive, active = queue.exclusive_consumer, queue.consumers.active
-    row = {
+    row: dict[str, Any] = {
         "arguments": to_json(queue.arguments),
         "auto_delete": queue.is_auto_delete,
         "consumers": len(queue.consumers),
@@ -50,7 +51,7 @@ def describe(call: Api, vhost: VHost, queue: Queue) -> dict[str, Any]:
         "effective_policy_definition": dict(in_force.definition),
         "exclusive": queue.owner is not None,
         "exclusive_consumer_tag": None if exclusive is None else exclusive.tag,
-        "messages": ready + unsettled,
+        "messages": ready + unsettled + waiting,
         "messages_ready": ready,
         "messages_unacknowledged": unsettled,
         "name": queue.name,
@@ -62,12 +63,14 @@ def describe(call: Api, vhost: VHost, queue: Queue) -> dict[str, Any]:
         "type": queue.type,
         "vhost": vhost.name,
     }
+    if queue.retries is not None:
+        row["messages_delayed"] = waiting
     if queue.consumers.is_single_active and active is not None:
         row["single_active_consumer_tag"] = active.tag
     if isinstance(queue, QuorumQueue):
         held = len(queue.held)
         row |= {"leader": call.node, "members": [call.node], "online": [call.node]}
-        row |= {"messages_dlx": held, "messages": ready + unsettled + held}
+        row |= {"messages_dlx": held, "messages": row["messages"] + held}
     if queue.owner is not None:
         row["owner_pid_details"] = {"name": queue.owner.name, **addresses(queue.owner.name)}
     return row

@@ -16,12 +16,15 @@ share everything but their bodies, which are of one size::
               │ 2    │ queue id │ ranges │ (first u64, count u32) * …  │
               │ u8   │ u32      │ u32    │                             │
               └──────┴──────────┴────────┴─────────────────────────────┘
-    return    ┌──────┬──────────┬────────┬────────┬─────────────────────────────┐
-              │ 3    │ queue id │ count  │ ranges │ (first u64, count u32) * …  │
-              │ u8   │ u32      │ u32    │ u32    │                             │
-              └──────┴──────────┴────────┴────────┴─────────────────────────────┘
+    return    ┌──────┬──────────┬────────┬────────┬────────────┬────────┬────────────┐
+              │ 3    │ queue id │ count  │ due    │ error size │ ranges │ error      │
+              │ u8   │ u32      │ u32    │ u64    │ u32        │ u32    │            │
+              ├──────┴──────────┴────────┴────────┴────────────┴────────┴────────────┤
+              │ (first u64, count u32) * ranges                                      │
+              └──────────────────────────────────────────────────────────────────────┘
 
-A return says how often messages of a quorum queue have been delivered in vain: the last one counts.
+A return says how often messages have been delivered in vain, until when they wait (ms since 1970, 0
+if they do not), and why they failed, if somebody said so: the last one counts.
 Exchange and key are short strings, the time is milliseconds since 1970 when the messages came: a
 time to live counts from there. Flag 1: the message is transient and was only spilled to save
 memory; recovery ignores it. All integers are big-endian.
@@ -41,7 +44,7 @@ RETURN: Final = 3
 TRANSIENT: Final = 1
 _ENQUEUE: Final = struct.Struct(">BBQIIIIQ")
 _SETTLE: Final = struct.Struct(">BII")
-_RETURN: Final = struct.Struct(">BIII")
+_RETURN: Final = struct.Struct(">BIIQII")
 _RANGE: Final = struct.Struct(">QI")
 
 
@@ -78,12 +81,14 @@ class SettleRecord(NamedTuple):
 
 
 class ReturnRecord(NamedTuple):
-    """Messages that came back to a queue, all for the same number of times."""
+    """Messages that came back to a queue, all with the same past."""
 
     queue_id: int
     delivery_count: int
     ranges: Sequence[tuple[int, int]]
     """(first sequence, count)."""
+    due_ms: int = 0
+    error: bytes = b""
 
 
 ShardRecord: TypeAlias = EnqueueRecord | SettleRecord | ReturnRecord
@@ -120,10 +125,17 @@ def encode_settle(queue_id: int, sequences: Iterable[int]) -> bytes:
     return _SETTLE.pack(SETTLE, queue_id, len(ranges)) + _packed(ranges)
 
 
-def encode_return(queue_id: int, delivery_count: int, sequences: Iterable[int]) -> bytes:
+def encode_return(
+    queue_id: int,
+    delivery_count: int,
+    sequences: Iterable[int],
+    due_ms: int = 0,
+    error: bytes = b"",
+) -> bytes:
     """Return the bytes of a return; sequences in any order, each once."""
     ranges = ranges_of(sorted(sequences))
-    return _RETURN.pack(RETURN, queue_id, delivery_count, len(ranges)) + _packed(ranges)
+    head = _RETURN.pack(RETURN, queue_id, delivery_count, due_ms, len(error), len(ranges))
+    return head + error + _packed(ranges)
 
 
 def _packed(ranges: Iterable[tuple[int, int]]) -> bytes:
@@ -193,7 +205,10 @@ def _decode_settle(data: bytes) -> SettleRecord:
 
 
 def _decode_return(data: bytes) -> ReturnRecord:
-    _, queue_id, delivery_count, count = _RETURN.unpack_from(data)
-    if len(data) != _RETURN.size + count * _RANGE.size:
+    _, queue_id, delivery_count, due_ms, error_size, count = _RETURN.unpack_from(data)
+    start = _RETURN.size + error_size
+    if len(data) != start + count * _RANGE.size:
         raise IndexError
-    return ReturnRecord(queue_id, delivery_count, list(_RANGE.iter_unpack(data[_RETURN.size :])))
+    ranges = list(_RANGE.iter_unpack(data[start:]))
+    error = bytes(data[_RETURN.size : start])
+    return ReturnRecord(queue_id, delivery_count, ranges, due_ms, error)

@@ -17,7 +17,10 @@ from amqpbroker.broker.arguments import (
     check_same,
     check_same_arguments,
     expiry_error,
+    known_arguments,
+    number_of,
     queue_type,
+    real_of,
 )
 from amqpbroker.errors import SoftError
 from amqpbroker.wire.table import Field
@@ -251,3 +254,67 @@ def test_arguments_that_are_the_same() -> None:
     assert differs(("f", 0.5), ("d", 0.5)) is None
     assert differs(None, ("S", b"classic"), "x-queue-type") is None
     assert differs(("I", 1), ("I", 2), "x-made-up") is None
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (("I", 2), 2),
+        (("d", 1.5), 1.5),
+        (("S", b"0.25"), 0.25),
+        (("D", (2, 125)), 1.25),
+        (("S", b"x"), None),
+        (("t", True), None),
+    ],
+)
+def test_fractions_come_in_any_kind(value: Value, expected: float | None) -> None:
+    assert real_of(value) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(("I", 2), 2), (("d", 1.5), 1), (("S", b"7"), 7), (("S", b"x"), None), (("V", None), None)],
+)
+def test_integers_come_in_many_kinds(value: Value, expected: int | None) -> None:
+    assert number_of(value) == expected
+    assert number_of(None) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [
+        ("x-delayed-retry-min", ("I", 0), "{value_zero,0}"),
+        ("x-delayed-retry-max", ("S", b"1"), '"expected integer, got longstr"'),
+        ("x-delayed-retry-multiplier", ("I", 0), "{value_too_small,0.0}"),
+        ("x-delayed-retry-multiplier", ("S", b"x"), '"expected integer, got longstr"'),
+        ("x-delayed-retry-multiplier", ("d", float("nan")), "{value_too_small,nan}"),
+        ("x-delayed-retry-jitter", ("d", 1.5), "{value_out_of_range,1.5}"),
+        ("x-delayed-retry-jitter", ("t", True), '"expected integer, got bool"'),
+        ("x-delayed-retry-type", ("S", b"x"), "invalid_delayed_retry_type"),
+        ("x-cache-ttl", ("I", 0), "{value_not_positive,0}"),
+        ("x-cache-size", ("S", b"many"), '"expected integer, got longstr"'),
+        ("x-message-deduplication", ("S", b"true"), "{unacceptable_type,longstr}"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["classic", "quorum"])
+def test_arguments_that_rabbitmq_does_not_have(
+    name: str, value: Value, text: str, kind: str
+) -> None:
+    assert refused(name, value, kind) == text
+
+
+@pytest.mark.parametrize("other", ["x-message-groups", "x-partitions"])
+def test_retries_go_with_no_other_order(other: str) -> None:
+    table = {"x-delayed-retry-min": Field("I", 1), other: Field("I", 2)}
+    if other == "x-message-groups":
+        table[other] = Field("t", True)
+    start = f"invalid arg 'x-delayed-retry-min' for {WHERE}: "
+    assert wrong(check_declare, table, start) == f"\"not together with '{other}'\""
+
+
+def test_a_classic_queue_has_a_delivery_limit_if_it_retries() -> None:
+    table = {"x-delivery-limit": Field("I", 1)}
+    assert wrong(check_declare, table, "") is not None
+    table["x-delayed-retry-min"] = Field("I", 1)
+    assert wrong(check_declare, table, "") is None
+    assert "x-delivery-limit" in known_arguments(table)

@@ -275,11 +275,12 @@ async def test_counts_move_with_their_messages_when_the_log_is_compacted() -> No
     client = durable.connect()
     declare(client)
     client.declare("other", durable=True)
+    persistent = properties(delivery_mode=2)
     client.publish("q", b"old", b"older")
+    client.publish("other", b"one", header=persistent)
     await durable.commit()
     client.nack(lent(client, "q").tag)
     await durable.commit()
-    persistent = properties(delivery_mode=2)
     for _ in range(100):
         client.publish("other", b"x" * 40, header=persistent)
         await durable.commit()

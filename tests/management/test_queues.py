@@ -182,3 +182,16 @@ def test_partitions_are_shown(api: HttpApi, client: RawClient, name: str) -> Non
     assert {row["consumer_tag"] for row in after} == {"c"}
     assert [row["partition"] for row in after] == [0, 1]
     assert all(row["channel"].endswith(" (1)") for row in after)
+
+
+@pytest.mark.deviates("RabbitMQ before 4.3 has no retries")
+def test_messages_that_wait_to_be_tried_again_are_counted(api: HttpApi, name: str) -> None:
+    arguments = {"x-delayed-retry-min": 3_600_000}
+    assert api("PUT", f"/queues/{{v}}/{name}", {"arguments": arguments}).status == 201
+    api.publish(name, "1", "2")
+    body = {"count": 1, "ackmode": "ack_requeue_true", "encoding": "auto"}
+    assert api("POST", f"/queues/{{v}}/{name}/get", body).status == 200
+    row = api.get(f"/queues/{{v}}/{name}")
+    counts = {key: row[key] for key in ("messages", "messages_ready", "messages_delayed")}
+    assert counts == {"messages": 2, "messages_ready": 1, "messages_delayed": 1}
+    assert api("DELETE", f"/queues/{{v}}/{name}").status == 204

@@ -54,10 +54,12 @@ def test_a_settle_is_decoded_as_ascending_ranges(queue_id: int, sequences: list[
     assert found == sorted(sequences)
 
 
-@given(ids, ids, st.sets(st.integers(1, 60)))
-def test_a_return_is_decoded_as_it_was(queue_id: int, count: int, sequences: set[int]) -> None:
-    record = decode(encode_return(queue_id, count, sequences))
-    assert record == ReturnRecord(queue_id, count, ranges_of(sorted(sequences)))
+@given(ids, ids, st.sets(st.integers(1, 60)), st.integers(0, 2**64 - 1), st.binary(max_size=20))
+def test_a_return_is_decoded_as_it_was(
+    queue_id: int, count: int, sequences: set[int], due_ms: int, error: bytes
+) -> None:
+    record = decode(encode_return(queue_id, count, sequences, due_ms, error))
+    assert record == ReturnRecord(queue_id, count, ranges_of(sorted(sequences)), due_ms, error)
 
 
 def test_ranges_are_as_few_as_possible() -> None:

@@ -9,6 +9,7 @@ from amqpbroker.auth.permissions import check_user_id
 from amqpbroker.broker.ack_extension import ExtensionRoute, asks_for_time
 from amqpbroker.broker.arguments import expiry_error
 from amqpbroker.broker.delayed import DelayedRoute
+from amqpbroker.broker.error_note import ErrorNoteRoute, tells_an_error
 from amqpbroker.broker.message import Message, without_bcc
 from amqpbroker.broker.names import REPLY_TO, REPLY_TO_PREFIX
 from amqpbroker.broker.router import (
@@ -52,6 +53,8 @@ def publish(channel: Channel, event: Publish) -> None:
     route: Route | None = _delayed(channel, seen)
     if asks_for_time(seen):
         route = ExtensionRoute(seen)
+    elif tells_an_error(seen):
+        route = ErrorNoteRoute(seen)
     windows = channel.vhost.windows
     if route is None and not is_stable(channel.vhost, exchange):
         _ = publication.extra_keys  # refused if malformed, whether the exchange looks or not

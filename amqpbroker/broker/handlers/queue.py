@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from amqpbroker.broker.arguments import (
     DEFAULT_QUEUE_TYPE,
-    KNOWN,
     check_declare,
     check_replicated,
     check_same,
     check_same_arguments,
     check_server_named,
+    known_arguments,
     queue_type,
 )
 from amqpbroker.broker.handlers.answer import answer
@@ -89,7 +89,8 @@ def _declare(channel: Channel, name: str, event: QueueDeclare) -> Queue:
         channel.vhost.check_access(queue, owner, is_declare=True)
         check_same("durable", where, queue.is_durable, is_durable)
         check_same("auto_delete", where, queue.is_auto_delete, event.auto_delete)
-        check_same_arguments(KNOWN[queue.type], where, queue.arguments, arguments)
+        names = known_arguments(queue.arguments)
+        check_same_arguments(names, where, queue.arguments, arguments)
         queue.renew()
         return queue
     check_new_queue(channel.vhost, name)
