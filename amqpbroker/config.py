@@ -120,6 +120,8 @@ class Config(AuthSettings, DefinitionsSettings, TlsSettings):
     handshake_timeout_s: float = Field(default=10.0, gt=0)
     login_failure_delay_s: float = Field(default=3.0, ge=0)
     """How long a client is left waiting after a failed login; only it waits (FEATURES A1.7)."""
+    connection_max: Annotated[int, Field(ge=1)] | None = Field(default=None)
+    """Clients at a time, logged in or not; None is what file descriptors allow (docs/limits.md)."""
     channel_max_per_node: Annotated[int, Field(ge=1)] | None = Field(default=None)
     """Open channels of all connections together (FEATURES A2.8)."""
     consumer_max_per_channel: Annotated[int, Field(ge=1)] | None = Field(default=None)

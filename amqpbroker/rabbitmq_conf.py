@@ -172,6 +172,10 @@ def _channel_max(value: str) -> int:
     return int(value) or 65535  # 0 is "no limit", which the frame header makes 65535
 
 
+def _count_or_infinity(value: str) -> int | None:
+    return None if value == "infinity" else int(value)
+
+
 def _is_verified(value: str) -> object:
     return {"verify_peer": True, "verify_none": False}.get(value, value)
 
@@ -221,6 +225,7 @@ CONVERTED: Final[dict[str, tuple[str, Callable[[str], object]]]] = {
     "channel_max": ("channel_max", _channel_max),
     "handshake_timeout": ("handshake_timeout_s", _milliseconds),
     "consumer_timeout": ("consumer_timeout_s", _milliseconds),
+    "connection_max": ("connection_max", _count_or_infinity),
     "channel_max_per_node": ("channel_max_per_node", int),
     "consumer_max_per_channel": ("consumer_max_per_channel", int),
     "log.console.level": ("log_level", _log_level),

@@ -27,6 +27,7 @@ from amqpbroker.broker.session import Session
 from amqpbroker.definitions import DefinitionsError, import_at_start
 from amqpbroker.definitions.sources import source_name
 from amqpbroker.direct_write import DirectWriter
+from amqpbroker.gate import Gate, GatedListener, connection_count_max, raise_descriptor_limit
 from amqpbroker.logins import open_chain
 from amqpbroker.memory import MemoryReturner, calm_collector, pause_collector
 from amqpbroker.progress import WorkProgress
@@ -78,6 +79,8 @@ class ClientConnection:
         self._blocked: anyio.CancelScope | None = None
         """While reading waits for an alarm to end, or for the publisher's rate."""
         self._turn = Turn(server.turns)
+        self._is_silent = True
+        """Nothing has come yet: a health check goes again like this."""
         self._direct = DirectWriter(stream)
         self._is_writing = False
         """The writer task is sending: nobody may write past it."""
@@ -129,6 +132,7 @@ class ClientConnection:
         session = self.session
         state = session.wire.state
         is_expected = state in (State.CLOSING, State.CLOSED) or self.scope.cancel_called
+        is_expected = is_expected or self._is_silent
         if not session.is_finished and not is_expected:
             logger.warning("%s: client closed the socket in state %s", session.name, state.value)
         session.finish()
@@ -145,6 +149,7 @@ class ClientConnection:
             except GONE:
                 return
             self.read_at = anyio.current_time()
+            self._is_silent = False
             await session.receive(data)
             broker.flush()
             turn.used(len(data), size, session.vhost, self.read_at)
@@ -267,9 +272,10 @@ class Server:
 
     async def _open_listeners(self) -> None:
         config = self.config
+        gate = Gate(connection_count_max(config))
         listener = await anyio.create_tcp_listener(local_host=config.host, local_port=config.port)
         self.amqp_port = listener.extra(SocketAttribute.local_port)
-        self._listeners.append(listener)
+        self._listeners.append(GatedListener(listener, gate))
         if config.has_tls:
             assert config.tls_cert is not None
             assert config.tls_key is not None
@@ -288,7 +294,9 @@ class Server:
                 local_host=config.host, local_port=config.tls_port
             )
             self.amqps_port = tcp.extra(SocketAttribute.local_port)
-            self._tls_listener = AmqpsListener(tcp, self.certificate.context, config)
+            self._tls_listener = AmqpsListener(
+                GatedListener(tcp, gate), self.certificate.context, config
+            )
             self._listeners.append(self._tls_listener)
         if config.management_port is not None:
             self.management_port = await self._open_management(config.management_port)
@@ -496,6 +504,7 @@ def run(config: Config) -> int:
         level=config.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s"
     )
     pause_collector()
+    raise_descriptor_limit()
     options = {"use_uvloop": _has_uvloop()}
     return anyio.run(_main, config, backend_options=options)
 

@@ -549,3 +549,11 @@ def test_bytes_that_are_no_tls_any_more_end_one_connection(
         while raw.recv(65536):
             pass
     tls_client(secure, trusting(authority)).login()
+
+
+def test_a_health_check_leaves_no_line(running: Running, caplog: pytest.LogCaptureFixture) -> None:
+    # A1.16
+    with socket.create_connection(("127.0.0.1", running.server.amqp_port), DEADLINE_S):
+        pass
+    running.dial().login()
+    assert not [line for line in caplog.messages if "closed the socket" in line]
