@@ -20,6 +20,7 @@ from amqpbroker.routing.types.local_random_exchange import LocalRandomExchange
 from amqpbroker.routing.types.modulus_hash_exchange import ModulusHashExchange
 from amqpbroker.routing.types.random_exchange import RandomExchange
 from amqpbroker.routing.types.recent_history_exchange import RecentHistoryExchange
+from amqpbroker.routing.types.super_stream_exchange import SuperStreamExchange, is_super_stream
 from amqpbroker.routing.types.topic_exchange import TopicExchange
 
 if TYPE_CHECKING:
@@ -84,6 +85,8 @@ def create_exchange(
         exchange_type = delayed_class(_known_type(delayed_type(arguments)))
     else:
         exchange_type = _known_type(type_name)
+        if exchange_type is DirectExchange and is_super_stream(options.get("arguments") or {}):
+            exchange_type = SuperStreamExchange
     if issubclass(exchange_type, RandomExchange):
         return exchange_type(name, pick=pick, **options)
     return exchange_type(name, **options)

@@ -302,3 +302,29 @@ async def test_aio_pika_reads_from_the_middle(broker: RunningBroker, name: str) 
                     break
         assert found == list(enumerate(numbered(50)))[20:]
         await queue.delete()
+
+
+def test_a_super_stream_keeps_a_key_in_one_partition(
+    channel: Any, name: str, pika_connect: Any
+) -> None:
+    channel.exchange_declare(name, "direct", durable=True, arguments={"x-super-stream": True})
+    for index in range(3):
+        partition = f"{name}-{index}"
+        channel.queue_declare(partition, durable=True, arguments=STREAM)
+        order = {"x-stream-partition-order": index}
+        channel.queue_bind(partition, name, str(index), arguments=order)
+    for number in range(30):
+        channel.basic_publish(
+            name, f"customer {number % 10}", b"%d" % (number % 10), mandatory=True
+        )
+    channel.basic_publish(name, "1", b"by index", mandatory=True)
+    found = []
+    for index in range(3):
+        reader = Reader(pika_connect(), f"{name}-{index}", offset="first")
+        found.append([body for _, body in reader.read_no_more()])
+        channel.queue_delete(f"{name}-{index}")
+    channel.exchange_delete(name)
+    assert sum(map(len, found)) == 31
+    assert found[1][-1] == b"by index"
+    for body in numbered(10):
+        assert sorted(part.count(body) for part in found) == [0, 0, 3]

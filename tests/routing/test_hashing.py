@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from amqpbroker.routing.hashing import hash64, key_bytes, value_bytes
+import pytest
+
+from amqpbroker.routing.hashing import hash64, key_bytes, murmur3, value_bytes
 
 
 def test_the_hash_is_the_same_in_every_version() -> None:
@@ -20,3 +22,18 @@ def test_strings_are_hashed_as_their_bytes() -> None:
 
 def test_tables_and_arrays_can_be_hashed() -> None:
     assert value_bytes("A", (("F", {"a": ("I", 1)}),)) != value_bytes("A", ())
+
+
+@pytest.mark.parametrize(
+    ("data", "seed", "value"),
+    [
+        (b"", 0, 0),
+        (b"", 1, 0x514E28B7),
+        (b"\0\0\0\0", 0, 0x2362F9DE),
+        (b"hello", 0, 0x248BFA47),
+        (b"hello, world", 0, 0x149BBB7F),
+        (b"The quick brown fox jumps over the lazy dog", 0x9747B28C, 0x2FA826CD),
+    ],
+)
+def test_murmur3_agrees_with_published_values(data: bytes, seed: int, value: int) -> None:
+    assert murmur3(data, seed) == value
