@@ -92,6 +92,8 @@ class Config(AuthSettings, DefinitionsSettings, TlsSettings):
     # Listeners
     host: str = Field(default="127.0.0.1", min_length=1)
     port: Port = 5672
+    proxy_protocol: bool = False
+    """All clients of AMQP come through a proxy that says who they are (FEATURES A1.18)."""
     management_host: str = Field(default="127.0.0.1", min_length=1)
     management_port: OptionalPort = 15672
 

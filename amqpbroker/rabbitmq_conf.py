@@ -195,6 +195,7 @@ RENAMED: Final = {
     "ssl_cert_login_san_type": "ssl_cert_login_san_type",
     "ssl_cert_login_san_index": "ssl_cert_login_san_index",
     "heartbeat": "heartbeat_s",
+    "proxy_protocol": "proxy_protocol",
     "frame_max": "frame_max",
     "max_message_size": "message_size_max",
     "cluster_name": "cluster_name",

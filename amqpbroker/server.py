@@ -20,7 +20,7 @@ from anyio.abc import SocketAttribute
 from amqpbroker import management
 from amqpbroker.auth.sasl.mechanism import Peer
 from amqpbroker.auth.server_certificate import ServerCertificate
-from amqpbroker.auth.tls import TlsOptions, client_certificate
+from amqpbroker.auth.tls import TlsOptions, client_certificate, is_encrypted
 from amqpbroker.broker.opening import open_broker
 from amqpbroker.broker.rates import read_size
 from amqpbroker.broker.session import Session
@@ -31,6 +31,7 @@ from amqpbroker.gate import Gate, GatedListener, connection_count_max, raise_des
 from amqpbroker.logins import open_chain
 from amqpbroker.memory import MemoryReturner, calm_collector, pause_collector
 from amqpbroker.progress import WorkProgress
+from amqpbroker.proxy_protocol import ProxyListener, proxied_addresses
 from amqpbroker.resources import ResourceMonitor
 from amqpbroker.storage.catalog import CatalogError
 from amqpbroker.storage.log import LogError
@@ -65,7 +66,18 @@ class ClientConnection:
     def __init__(self, server: Server, stream: ByteStream) -> None:
         local = _address(stream.extra(SocketAttribute.local_address, ("?", 0)))
         remote = _address(stream.extra(SocketAttribute.remote_address, ("?", 0)))
-        peer = Peer(_is_loopback(remote), client_certificate(stream), remote.rpartition(":")[0])
+        is_loopback = _is_loopback(remote)
+        proxied = proxied_addresses(stream)
+        if proxied is not None:
+            local, remote = _address(proxied.local), _address(proxied.remote)
+            # Not by hearsay alone: whoever reaches the port could say to be on this machine.
+            is_loopback = is_loopback and _is_loopback(remote)
+        peer = Peer(
+            is_loopback,
+            client_certificate(stream),
+            remote.rpartition(":")[0],
+            is_encrypted(stream),
+        )
         self.session = Session(
             server.broker, name=f"{remote} -> {local}", peer=peer, wake=self._wake
         )
@@ -273,9 +285,9 @@ class Server:
     async def _open_listeners(self) -> None:
         config = self.config
         gate = Gate(connection_count_max(config))
-        listener = await anyio.create_tcp_listener(local_host=config.host, local_port=config.port)
+        listener = await self._open_amqp(config.port, gate)
         self.amqp_port = listener.extra(SocketAttribute.local_port)
-        self._listeners.append(GatedListener(listener, gate))
+        self._listeners.append(listener)
         if config.has_tls:
             assert config.tls_cert is not None
             assert config.tls_key is not None
@@ -290,13 +302,9 @@ class Server:
             )
         if config.tls_port is not None:
             assert self.certificate is not None
-            tcp = await anyio.create_tcp_listener(
-                local_host=config.host, local_port=config.tls_port
-            )
+            tcp = await self._open_amqp(config.tls_port, gate)
             self.amqps_port = tcp.extra(SocketAttribute.local_port)
-            self._tls_listener = AmqpsListener(
-                GatedListener(tcp, gate), self.certificate.context, config
-            )
+            self._tls_listener = AmqpsListener(tcp, self.certificate.context, config)
             self._listeners.append(self._tls_listener)
         if config.management_port is not None:
             self.management_port = await self._open_management(config.management_port)
@@ -304,6 +312,14 @@ class Server:
             self.management_tls_port = await self._open_management(
                 config.management_tls_port, self.certificate
             )
+
+    async def _open_amqp(self, port: int, gate: Gate) -> Listener[ByteStream]:
+        config = self.config
+        tcp = await anyio.create_tcp_listener(local_host=config.host, local_port=port)
+        listener = GatedListener(tcp, gate)
+        if config.proxy_protocol:
+            return ProxyListener(listener, config.handshake_timeout_s)
+        return listener
 
     async def _open_management(
         self, port: int, certificate: ServerCertificate | None = None

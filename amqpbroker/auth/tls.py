@@ -76,3 +76,8 @@ def authority_count(ssl_object: Any) -> int:
     if not ssl_object.getpeercert(binary_form=True):
         return 0
     return max(0, len(source.get_verified_chain()) - 2)
+
+
+def is_encrypted(stream: TypedAttributeProvider) -> bool:
+    """Return whether a connection is one of TLS."""
+    return stream.extra(TLSAttribute.ssl_object, None) is not None

@@ -39,7 +39,6 @@ def describe(call: Api, session: Session) -> dict[str, Any]:
     host, port = split_address(session.name.partition(" -> ")[2])
     wire = session.wire
     username = session.principal.username if session.principal is not None else None
-    is_tls = any(item.protocol == "amqp/ssl" and item.port == port for item in call.listeners)
     return {
         "auth_mechanism": session.mechanism,
         "channel_max": wire.channel_count_max,
@@ -52,7 +51,7 @@ def describe(call: Api, session: Session) -> dict[str, Any]:
         **addresses(session.name),
         "port": port,
         "protocol": "AMQP 0-9-1",
-        "ssl": is_tls,
+        "ssl": session.peer.is_tls,
         "state": wire.state.value,
         "timeout": session.heartbeat_s,
         "type": "network",

@@ -70,6 +70,7 @@ class Peer:
     certificate: CertificateNames | None = None
     address: str = ""
     """Of the client, without the port."""
+    is_tls: bool = False
 
 
 @dataclass(frozen=True, slots=True)
