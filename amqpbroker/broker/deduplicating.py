@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from amqpbroker.routing.exchange import Exchange
     from amqpbroker.wire.content import Publication
 
-WINDOW_PREFIX: Final = "\n"
-"""Of what the catalog calls windows; a name of a queue has no line end (FEATURES A3.4)."""
+WINDOW_PREFIX: Final = "\n" * 256
+"""Of what the catalog calls windows: longer than the name of a queue can be."""
 _OF_QUEUE: Final = WINDOW_PREFIX + "queue "
 _OF_EXCHANGE: Final = WINDOW_PREFIX + "exchange "
 

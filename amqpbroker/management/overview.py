@@ -26,14 +26,16 @@ def exchange_types() -> list[dict[str, Any]]:
 
 def message_totals(vhosts: Iterable[VHost]) -> dict[str, int]:
     """Return the messages in all queues of some vhosts."""
-    ready = unsettled = 0
+    ready = unsettled = waiting = 0
     for vhost in vhosts:
         for queue in vhost.queues.values():
             ready += len(queue.ready)
+            if queue.retries is not None:
+                waiting += len(queue.retries)
             if queue.type != "stream":  # what is on loan is still there
                 unsettled += queue.unsettled_count
     return {
-        "messages": ready + unsettled,
+        "messages": ready + unsettled + waiting,
         "messages_ready": ready,
         "messages_unacknowledged": unsettled,
     }

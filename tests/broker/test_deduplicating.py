@@ -451,3 +451,16 @@ async def test_any_history_gives_each_confirmed_key_once(steps: list[str]) -> No
                 fresh.add(step)
                 ready.append(step)
     assert client.get_all("q") == [key.encode() for key in ready]
+
+
+async def test_no_queue_is_taken_for_a_window() -> None:
+    broker, client = await durable()
+    client.publish("q", b"1", header=keyed("a"))
+    name = "q" * 255
+    client.declare(name, ON, durable=True)
+    client.publish(name, b"2", header=keyed("a"))
+    await broker.commit()
+    client = await restarted(broker)
+    assert [client.get_all(each) for each in ("q", name)] == [[b"1"], [b"2"]]
+    client.publish(name, b"3", header=keyed("a"))
+    assert client.get_all(name) == []

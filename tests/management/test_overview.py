@@ -53,3 +53,15 @@ def test_small_facts(api: HttpApi) -> None:
     assert api.get("/cluster-name")["name"] == api.get("/overview")["cluster_name"]
     assert isinstance(api.get("/extensions"), list)
     assert isinstance(api.get("/feature-flags"), list)
+
+
+@pytest.mark.deviates("RabbitMQ before 4.3 has no retries")
+def test_messages_that_wait_to_be_tried_again_are_counted(api: HttpApi, name: str) -> None:
+    before = api.get("/overview")["queue_totals"]["messages"]
+    arguments = {"x-delayed-retry-min": 3_600_000}
+    assert api("PUT", f"/queues/{{v}}/{name}", {"arguments": arguments}).status == 201
+    api.publish(name, "1")
+    body = {"count": 1, "ackmode": "ack_requeue_true", "encoding": "auto"}
+    assert api("POST", f"/queues/{{v}}/{name}/get", body).status == 200
+    assert api.get("/overview")["queue_totals"]["messages"] == before + 1
+    assert api("DELETE", f"/queues/{{v}}/{name}").status == 204
