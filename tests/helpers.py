@@ -13,7 +13,7 @@ import sys
 import threading
 import urllib.parse
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -69,16 +69,19 @@ class Management(NamedTuple):
 
 
 @contextlib.contextmanager
-def start_broker(**settings: object) -> Iterator[RunningBroker]:
+def start_broker(log: IO[str] | None = None, /, **settings: object) -> Iterator[RunningBroker]:
     """Run ``amqpbroker serve --memory`` in a process; SIGTERM must make it exit with 0.
 
-    ``settings`` are given as environment: ``start_broker(frame_max=4096)``.
+    ``settings`` are given as environment: ``start_broker(frame_max=4096)``. ``log`` gets what the
+    process logs.
     """
     ports = ("--host", "127.0.0.1", "--port", "0", "--management-port", "0")
     command = [sys.executable, "-m", "amqpbroker", "serve", "--memory", *ports]
     given = {f"AMQPBROKER_{name.upper()}": str(value) for name, value in settings.items()}
     environment = {**os.environ, **given}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment
+    ) as process:
         assert process.stdout is not None
         guard = threading.Timer(START_DEADLINE_S, process.kill)
         guard.start()
