@@ -92,10 +92,10 @@ def _build(
 ) -> tuple[Callable[[], H11Protocol], ServerState]:
     """Import the heavy half and make the application; runs in a thread."""
     from uvicorn import Config
-    from uvicorn.protocols.http.h11_impl import H11Protocol
     from uvicorn.server import ServerState
 
     from amqpbroker.management.app import create_app
+    from amqpbroker.management.protocol import LimitedProtocol
 
     config = Config(
         create_app(broker, listeners),
@@ -109,4 +109,4 @@ def _build(
     )
     config.load()
     state = ServerState()
-    return lambda: H11Protocol(config=config, server_state=state, app_state={}), state
+    return lambda: LimitedProtocol(config=config, server_state=state, app_state={}), state
