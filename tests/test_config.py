@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
+from typing import Final
 
 import pytest
 from pydantic import ValidationError
 
 from amqpbroker.config import Config, ConfigError, load, read_file
+
+REPO: Final = Path(__file__).parent.parent
 
 
 @pytest.fixture(autouse=True)
@@ -207,3 +211,19 @@ def test_every_setting_is_on_its_page() -> None:
     rows = re.findall(r"^\| (`.*?) \|", page.read_text(encoding="utf-8"), re.MULTILINE)
     named = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
     assert Config.model_fields.keys() <= named
+
+
+@pytest.mark.parametrize("page", sorted((REPO / "docs").glob("*.md")), ids=lambda path: path.name)
+def test_the_settings_of_examples_are_settings(page: Path) -> None:
+    for block in re.findall(r"^```toml\n(.*?)^```", page.read_text(encoding="utf-8"), re.M | re.S):
+        assert tomllib.loads(block).keys() <= Config.model_fields.keys()
+
+
+def test_every_row_of_the_threat_model_names_its_test() -> None:
+    text = (REPO / "docs" / "threat-model.md").read_text(encoding="utf-8")
+    tables = text.partition("## Before login")[2].partition("## What is not covered")[0]
+    rows = [line for line in tables.splitlines() if line.startswith("| ")]
+    bounds = [row for row in rows if not row.startswith(("| ---", "| what "))]
+    assert len(bounds) > 25
+    for row in bounds:
+        assert re.search(r"`(tests|interop)/[\w/]+\.\w+`", row.split("|")[3]), row
