@@ -150,6 +150,13 @@ def _check_groups(field: Field, table: Table) -> str | None:
     return _check_bool(field, table) or _not_with(table, "x-max-priority")
 
 
+def _check_sticky(field: Field, table: Table) -> str | None:
+    wrong = _check_bool(field, table) or _not_with(table, "x-single-active-consumer")
+    if wrong is None and "x-message-groups" not in table:
+        wrong = "not possible without 'x-message-groups'"
+    return wrong
+
+
 def _check_partitions(field: Field, table: Table) -> str | None:
     wrong = _check_positive(field, table)
     if wrong is None and field.value > PARTITION_COUNT_MAX:
@@ -263,6 +270,7 @@ _DECLARE: Final[dict[str, Check]] = {
     "x-deduplication-header": _check_text,
     "x-content-based-deduplication": _check_bool,
     "x-message-groups": _check_groups,
+    "x-sticky-groups": _check_sticky,
     "x-partitions": _check_partitions,
 }
 _CHECK_TYPE: Final = _one_of((b"classic", b"quorum", b"stream"), "\"unsupported queue type '{}'\"")
@@ -280,7 +288,7 @@ KNOWN: Final[dict[str, tuple[str, ...]]] = {
         *("x-max-length", "x-max-length-bytes", "x-max-priority", "x-overflow"),
         *("x-queue-mode", "x-queue-version", "x-single-active-consumer", "x-queue-type"),
         *("x-queue-master-locator", "x-ack-deadline", "x-consumer-timeout", *_DEDUPLICATION),
-        *("x-message-groups", "x-partitions", *_RETRY),
+        *("x-message-groups", "x-sticky-groups", "x-partitions", *_RETRY),
     ),
     "quorum": (
         *("x-dead-letter-exchange", "x-dead-letter-routing-key", "x-dead-letter-strategy"),

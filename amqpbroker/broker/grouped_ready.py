@@ -16,7 +16,7 @@ from amqpbroker.broker.message_keys import GROUP_KEY, key_in
 from amqpbroker.broker.ready import Ready
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from amqpbroker.broker.message import Message
 
@@ -59,13 +59,18 @@ class GroupedReady(IndexedReady):
     def has_next(self) -> bool:
         """Return whether there is a message that may be taken."""
         while self._next:
-            message = self._find(self._next[0])
-            if message is not None:
-                key = key_in(message.publication, GROUP_KEY)
-                if key is None or not self._groups[key].is_held:
-                    return True
+            if self.is_free(self._next[0]):
+                return True
             heappop(self._next)
         return False
+
+    def is_free(self, position: int) -> bool:
+        """Return whether the message at a position is here and its group has none on loan."""
+        message = self._find(position)
+        if message is None:
+            return False
+        key = key_in(message.publication, GROUP_KEY)
+        return key is None or not self._groups[key].is_held
 
     def pop(self) -> Ready:
         """Take the first message that may be taken.
@@ -74,13 +79,14 @@ class GroupedReady(IndexedReady):
         """
         if not self.has_next():
             raise IndexError("no message of a free group")
-        return self._take(heappop(self._next))
+        return self.take(heappop(self._next))
 
     def pop_oldest(self) -> Ready:
         """Take the first message of all; its group may have another on loan."""
-        return self._take(min(level.first() for level in self._levels))
+        return self.take(min(level.first() for level in self._levels))
 
-    def _take(self, position: int) -> Ready:
+    def take(self, position: int) -> Ready:
+        """Take the message at a position, which must be here."""
         is_returned = any(position in level.returned for level in self._levels)
         message = self.remove(position)
         assert message is not None
@@ -104,6 +110,22 @@ class GroupedReady(IndexedReady):
         elif key is not None:
             del self._groups[key]
 
+    def key_at(self, position: int) -> bytes | None:
+        """Return the group of the message at a position, None if it has none or is not here."""
+        message = self._find(position)
+        return None if message is None else key_in(message.publication, GROUP_KEY)
+
+    def take_next(self) -> list[int]:
+        """Return the positions of all that may perhaps be taken; the caller keeps them now."""
+        found, self._next = self._next, []
+        return found
+
+    def put_next(self, positions: Iterable[int]) -> None:
+        """Keep positions again, or some of which nothing is here any more."""
+        self._next += positions
+        heapify(self._next)
+        self._limit_next()
+
     # keep
 
     def extend(self, messages: Sequence[Message]) -> None:
@@ -126,8 +148,7 @@ class GroupedReady(IndexedReady):
         message = super().remove(position)
         if message is not None:
             self._leave(position, message)
-            if len(self._next) > 2 * len(self) + STALE_COUNT_MIN:
-                self._throw_out()
+            self._limit_next()
         return message
 
     def clear(self) -> list[Message]:
@@ -181,8 +202,10 @@ class GroupedReady(IndexedReady):
         if not group.count and not group.is_held:
             del self._groups[key]
 
-    def _throw_out(self) -> None:
-        """Make the heap anew of what may be taken."""
+    def _limit_next(self) -> None:
+        """If too much in the heap has left, make it anew of what may be taken."""
+        if len(self._next) <= 2 * len(self) + STALE_COUNT_MIN:
+            return
         free = [group.order[0] for group in self._groups.values() if group.order]
         for position, message in self.placed():
             if key_in(message.publication, GROUP_KEY) is None:

@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 class MessageGroups:
     """The dispatch of a queue with message groups."""
 
-    __slots__ = ("_queue", "ready")
+    __slots__ = ("queue", "ready")
 
     def __init__(self, queue: Queue) -> None:
-        self._queue = queue
+        self.queue = queue
         self.ready = GroupedReady()
 
     def deliver(self) -> None:
         """Deliver the first messages of all groups that have none on loan, in the queue's order."""
-        queue, ready = self._queue, self.ready
+        queue, ready = self.queue, self.ready
         while ready.has_next():
             turn = queue.consumers.next()
             if turn is None:

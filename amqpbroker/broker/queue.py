@@ -28,6 +28,7 @@ from amqpbroker.broker.partitions import Partitions
 from amqpbroker.broker.ready import ReadyMessages
 from amqpbroker.broker.retries import Retries
 from amqpbroker.broker.settings import ORDINARY, QueueSettings
+from amqpbroker.broker.sticky_groups import StickyGroups
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -141,7 +142,8 @@ class Queue:
         assert vhost is not None
         self.settings = settings
         if self.dispatch is None and settings.message_groups:
-            self.dispatch = groups = MessageGroups(self)
+            groups = (StickyGroups if settings.sticky_groups else MessageGroups)(self)
+            self.dispatch = groups
             self.ready = groups.ready
         if self.dispatch is None and settings.partitions > 1:
             self.dispatch = partitions = Partitions(self, settings.partitions)

@@ -47,6 +47,8 @@ class QueueSettings:
     dead_letter_routing_key: str | None = None
     message_groups: bool = False
     """Whether of each group one message at a time is out (FEATURES N5)."""
+    sticky_groups: bool = False
+    """Whether all messages of a group go to one consumer while it is there."""
     partitions: int = 1
     """Each is served to one consumer at a time, if there are several (DESIGN section 5)."""
     ack_deadline_ms: int | None = None
@@ -118,6 +120,7 @@ _FIELDS: Final = {
     "x-dead-letter-exchange": "dead_letter_exchange",
     "x-dead-letter-routing-key": "dead_letter_routing_key",
     "x-message-groups": "message_groups",
+    "x-sticky-groups": "sticky_groups",
     "x-partitions": "partitions",
     "x-ack-deadline": "ack_deadline_ms",
     "x-consumer-timeout": "consumer_timeout_ms",

@@ -232,6 +232,19 @@ def test_settled_deliveries_are_forgotten(bench: Bench) -> None:
     assert len(bench.broker.timers) == 1
 
 
+def test_in_a_quorum_queue_every_return_counts(bench: Bench) -> None:
+    client = bench.client
+    quorum = {"x-queue-type": ("S", b"quorum"), "x-delivery-limit": ("I", 2)}
+    client.declare("q", {**DEADLINE, **quorum}, durable=True)
+    client.consume("q")
+    client.publish("q", b"1")
+    for tag in (1, 2, 3):
+        assert tags_of(client) == [(tag, b"1", tag > 1)]
+        bench.advance(10)
+    assert client.is_silent
+    assert client.queue("q").unsettled_count == 0
+
+
 # extension
 
 

@@ -37,6 +37,7 @@ from amqpbroker.wire.methods import (
 if TYPE_CHECKING:
     from amqpbroker.broker.channel import Channel
     from amqpbroker.broker.queue import Queue
+    from amqpbroker.wire.table import Table
 
 
 def qos(channel: Channel, event: BasicQos) -> None:
@@ -87,9 +88,7 @@ def consume(channel: Channel, event: BasicConsume) -> None:
 def _new_consumer(channel: Channel, queue: Queue, event: BasicConsume, tag: str) -> Consumer:
     where = channel.described("queue", queue.name)
     check_consume(event.arguments, where, queue.type)
-    if queue.settings.partitions > 1 and "x-priority" in event.arguments:
-        wrong = "not possible with 'x-partitions'"
-        raise precondition_failed(f"invalid arg 'x-priority' for {where}: {wrong}")
+    _check_priority(queue, where, event.arguments)
     is_exclusive = event.exclusive
     if queue.type == "quorum":
         is_exclusive = False
@@ -110,6 +109,17 @@ def _subscribe(channel: Channel, queue: StreamQueue, event: BasicConsume, tag: s
     where = channel.described("queue", queue.name)
     stream_arguments.check_consume(channel, event.arguments, where, no_ack=event.no_ack)
     return queue.subscribe(channel, tag, is_exclusive=event.exclusive, arguments=event.arguments)
+
+
+def _check_priority(queue: Queue, where: str, arguments: Table) -> None:
+    """Refuse a priority where keys decide who gets what."""
+    if "x-priority" not in arguments:
+        return
+    settings = queue.settings
+    if settings.partitions > 1 or (settings.message_groups and settings.sticky_groups):
+        name = "x-partitions" if settings.partitions > 1 else "x-sticky-groups"
+        wrong = f"invalid arg 'x-priority' for {where}: not possible with '{name}'"
+        raise precondition_failed(wrong)
 
 
 def _check_consumer_count(channel: Channel) -> None:
