@@ -9,6 +9,7 @@ no frame arrived, no count moved, and every message published in confirm mode is
 
 from __future__ import annotations
 
+import re
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -24,11 +25,13 @@ if TYPE_CHECKING:
 CONFIRM_PATIENCE_S: Final = 2.0
 """Persistent messages are confirmed after a disk write; a confirm that is later is missing."""
 QUIET_AFTER_LOSS_S: Final = 0.02
-"""A queue learns asynchronously that a channel with unsettled messages is gone."""
+"""A queue learns asynchronously that a channel with unsettled messages is gone, and a quorum queue
+writes what is returned to it once more."""
 PAUSE_S: Final = 0.0005
 ROUND_COUNT: Final = 3
 ROUND_COUNT_STILL: Final = 2
 """How many rounds must be the same; fewer where a step moves no message."""
+_QUORUM: Final = re.compile(r"qq\d$")
 _STILL: Final = ("exchange.", "queue.declare", "queue.bind", "queue.unbind", "confirm.", "channel.")
 
 
@@ -51,7 +54,7 @@ def settle_down(session: Session, prober: Prober, step: Step) -> dict[str, str]:
     if step.rest_ms:
         time.sleep(step.rest_ms / 1000)
         _repeat(look, round_count)
-    if _loses_deliveries(session, step):
+    if _loses_deliveries(session, step) or _returns_to_quorum_queue(session, step):
         time.sleep(QUIET_AFTER_LOSS_S)
         _repeat(look, round_count)
     session.queues -= absent
@@ -81,6 +84,14 @@ def _loses_deliveries(session: Session, step: Step) -> bool:
     for peer in session.peers.values():
         peer.is_bereft = False
     return is_bereft or any(op.name in ("drop", "connect") for op in step.ops)
+
+
+def _returns_to_quorum_queue(session: Session, step: Step) -> bool:
+    is_return = any(
+        op.name.startswith("basic.recover") or (op.name == "settle" and op.args.get("requeue"))
+        for op in step.ops
+    )
+    return is_return and any(_QUORUM.search(name) for name in session.queues)
 
 
 def _sync(session: Session) -> None:

@@ -148,7 +148,8 @@ class Actor:
 
     async def _qos(self, channel: Channel) -> None:
         count = self._random.choice(PREFETCH_COUNTS)
-        is_global = self._random.random() < 0.1
+        has_quorum = any(spec.is_quorum for spec in self._world.topology.homes)
+        is_global = self._random.random() < 0.1 and not has_quorum  # refused there
         await channel.call(m.BasicQos(0, count, is_global), m.BasicQosOk)
 
     async def _consume(self, channel: Channel) -> None:

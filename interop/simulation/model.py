@@ -252,8 +252,9 @@ class Model:
             raise Violation(f"{copy} came back after it was settled (from {place})")
         if place == copy.spec.name and (copy.left_for_good or copy.left_in_life == self.life):
             raise Violation(f"{copy} came back after it was dead-lettered")
-        is_durable = copy.spec.is_durable or place != copy.spec.name
-        if message.life != self.life and not (message.is_persistent and is_durable):
+        is_kept = copy.spec.keeps(is_persistent=message.is_persistent)
+        is_kept |= place != copy.spec.name and message.is_persistent
+        if message.life != self.life and not is_kept:
             raise Violation(f"{copy} survived a restart though it is not to be kept")
         transaction = message.transaction
         if transaction is not None and transaction.state == "open":
@@ -323,8 +324,8 @@ class Model:
         for copy in copies:
             copy.places_found.append(place)
             message = copy.message
-            if place != copy.spec.name or copy.spec.max_priority:
-                continue
+            if place != copy.spec.name or copy.spec.max_priority or copy.spec.is_quorum:
+                continue  # what came back to a quorum queue is somewhere else
             lane = (message.publisher, copy.spec.lane(message.key))
             if message.number < last.get(lane, 0):
                 raise Violation(f"{copy} is behind number {last[lane]} at the end")
@@ -358,7 +359,10 @@ class Model:
             return False
         if copy.spec.is_refusing and not message.is_confirmed:
             return False
-        if message.life != self.life and not (message.is_persistent and copy.spec.is_durable):
+        is_kept = copy.spec.keeps(is_persistent=message.is_persistent)
+        if copy.spec.grave is not None:  # a letter is as transient as the message was
+            is_kept &= message.is_persistent
+        if message.life != self.life and not is_kept:
             return False
         if copy.spec.grave is not None:
             return True
@@ -381,9 +385,9 @@ def _check_atomic(transaction: Transaction) -> None:
     kept = [
         copy
         for message in transaction.messages
-        if message.is_persistent
         for copy in message.copies
-        if copy.spec.is_durable and copy.spec.max_length is None and copy.ttl_ms is None
+        if copy.spec.keeps(is_persistent=message.is_persistent)
+        if copy.spec.max_length is None and copy.ttl_ms is None
     ]
     there = [copy for copy in kept if _was_there(copy, transaction.life)]
     missing = [copy for copy in kept if copy not in there and not copy.may_be_gone]

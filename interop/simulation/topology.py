@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal
 
 from amqpbroker.wire.table import Field
@@ -24,6 +24,7 @@ class QueueSpec:
 
     name: str
     is_durable: bool = True
+    is_quorum: bool = False
     ttl_ms: int | None = None
     max_length: int | None = None
     overflow: str = "drop-head"
@@ -38,6 +39,11 @@ class QueueSpec:
     def arguments(self) -> Table:
         """Return the arguments of queue.declare."""
         arguments: Table = {}
+        if self.is_quorum:
+            arguments["x-queue-type"] = Field("S", b"quorum")
+            if self.is_safe:
+                arguments["x-dead-letter-strategy"] = Field("S", b"at-least-once")
+                arguments["x-overflow"] = Field("S", REJECT_PUBLISH.encode())
         if self.ttl_ms is not None:
             arguments["x-message-ttl"] = Field("I", self.ttl_ms)
         if self.max_length is not None:
@@ -57,6 +63,15 @@ class QueueSpec:
     def lane(self, key: str) -> str:
         """Return what messages are in order with, of those of one publisher."""
         return key if self.partition_count > 1 else ""
+
+    def keeps(self, *, is_persistent: bool) -> bool:
+        """Return whether a message survives a restart in this queue."""
+        return self.is_quorum or (self.is_durable and is_persistent)
+
+    @property
+    def is_safe(self) -> bool:
+        """Whether dead letters must arrive."""
+        return self.is_quorum and self.grave is not None and not self.is_dropping
 
     @property
     def is_refusing(self) -> bool:
@@ -97,7 +112,7 @@ class Topology:
 def _some_queue(random: Random, name: str) -> QueueSpec:
     limit = random.choice((None, None, 3, 12))
     is_partitioned = random.random() < 0.25
-    return QueueSpec(
+    spec = QueueSpec(
         name,
         is_durable=random.random() < 0.85,
         ttl_ms=random.choice((None, None, *TTLS_MS)),
@@ -109,3 +124,13 @@ def _some_queue(random: Random, name: str) -> QueueSpec:
         is_bound=random.random() < 0.4,
         grave=QueueSpec(f"{name}.dead") if random.random() < 0.6 else None,
     )
+    if random.random() < 0.3:
+        spec = replace(
+            spec,
+            is_quorum=True,
+            is_durable=True,
+            max_priority=0,
+            is_single_active=False,
+            partition_count=1,
+        )
+    return spec

@@ -269,6 +269,19 @@ def test_messages_that_were_given_back_are_looked_at_too(bench: Bench) -> None:
     assert bench.get_all("a") == [[b"1", b"2"]]
 
 
+def test_a_delivery_count_is_left_behind(bench: Bench) -> None:
+    bench.client.declare("quorum", {"x-queue-type": ("S", b"quorum")}, durable=True)
+    to_quorum = {**TO_DEAD, "x-dead-letter-routing-key": ("S", b"quorum")}
+    bench.client.declare("c", to_quorum)
+    bench.die("c", b"1")
+    assert bench.client.get("quorum", no_ack=False)
+    bench.client.reject(bench.client.channel().last_tag)
+    assert bench.start(queue="quorum").moved == {"c": 1}
+    message = bench.client.get("c")
+    assert message is not None
+    assert "x-delivery-count" not in message.headers
+
+
 def test_old_ones_are_forgotten(bench: Bench) -> None:
     first = bench.start()
     for _ in range(FINISHED_COUNT_MAX):

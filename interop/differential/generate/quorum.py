@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 QUEUES: Final = ("@qq0", "@qq1", "@qq2")
 """Named apart from classic queues; see ``deviations``."""
 GRAVE: Final = "@q3"
+BODY_SIZES: Final = (1, 2, 10, 50, 1000)
+"""No empty one: RabbitMQ sends what it drops in one go as dead letters in reverse order."""
 GET_CHANNEL: Final = 9
 """Of every connection: nothing else is on loan there."""
 
@@ -88,7 +90,8 @@ def publish(make: Maker) -> None:
     properties = vocabulary.properties(make.rng, share=0.1)
     if make.chance(0.1):
         properties = [("headers", [("x-delivery-count", *vocabulary.value(make.rng))])]
-    message = make.message("", make.rng.choice(QUEUES[:2]), properties=properties)
+    size = make.rng.choice(BODY_SIZES)
+    message = make.message("", make.rng.choice(QUEUES[:2]), properties=properties, size=size)
     make.add(Op("confirm.select"), message)
 
 
