@@ -132,15 +132,23 @@ class Call:
             return self.entered.get(vhost, False)
         return may_enter(self.principal, vhost)
 
-    def vhost(self, name: str) -> VHost:
-        """Return a vhost that the user may enter.
+    def find_vhost(self, name: str) -> VHost:
+        """Return a vhost, whoever may enter it.
 
-        Raises :class:`~amqpbroker.management.errors.ApiError` 404 or 401.
+        Raises :class:`~amqpbroker.management.errors.ApiError` 404.
         """
         vhost = self.broker.vhosts.get(name)
         if vhost is None:
             is_change = self.request.method in ("PUT", "POST")
             raise ApiError(404, "not_found", "vhost_not_found") if is_change else not_found()
+        return vhost
+
+    def vhost(self, name: str) -> VHost:
+        """Return a vhost that the user may enter.
+
+        Raises :class:`~amqpbroker.management.errors.ApiError` 404 or 401.
+        """
+        vhost = self.find_vhost(name)
         if not self.may_enter(name):
             raise not_authorised("User not authorised to access virtual host")
         return vhost
@@ -148,6 +156,14 @@ class Call:
     def vhosts(self) -> list[VHost]:
         """Return the vhosts that the user may enter, by name."""
         return [vhost for name, vhost in sorted(self.broker.vhosts.items()) if self.may_enter(name)]
+
+    def managed_vhosts(self) -> list[VHost]:
+        """Return the vhosts whose policies and parameters the user may see.
+
+        An administrator need not have permissions there.
+        """
+        is_administrator = self.principal.has_tag(ADMINISTRATOR)
+        return list(self.broker.vhosts.values()) if is_administrator else self.vhosts()
 
     def sessions(self) -> list[Session]:
         """Return the connections that the user may see: all, or those of the same user."""

@@ -49,19 +49,9 @@ def _require(call: Api, vhost: str | None = None) -> None:
         raise not_authorised("User not authorised to access object")
 
 
-def _vhosts(call: Api) -> Iterable[VHost]:
-    is_administrator = call.principal.has_tag(ADMINISTRATOR)
-    return call.broker.vhosts.values() if is_administrator else call.vhosts()
-
-
 def _vhost(call: Api, name: str) -> VHost:
     _require(call, name)
-    vhost = call.broker.vhosts.get(name)
-    if vhost is None:
-        if call.request.method == "PUT":
-            raise ApiError(404, "not_found", "vhost_not_found")
-        raise not_found()
-    return vhost
+    return call.find_vhost(name)
 
 
 def rows(vhost: VHost) -> Iterator[Row]:
@@ -103,14 +93,14 @@ def _invalid(text: str) -> ApiError:
 async def list_all(call: Api) -> Answer:
     """List the parameters of all vhosts."""
     _require(call)
-    return await _respond(call, [row for vhost in _vhosts(call) for row in rows(vhost)])
+    return await _respond(call, [row for vhost in call.managed_vhosts() for row in rows(vhost)])
 
 
 @router.get("/parameters/{component:name}")
 async def list_of_component(call: Api, component: str) -> Answer:
     """List the parameters of a component."""
     _require(call)
-    items = [row for vhost in _vhosts(call) for row in _rows_of(vhost, component)]
+    items = [row for vhost in call.managed_vhosts() for row in _rows_of(vhost, component)]
     return await _respond(call, items)
 
 

@@ -14,7 +14,7 @@ from amqpbroker.auth.principal import ADMINISTRATOR, POLICYMAKER
 from amqpbroker.broker.policy_checks import InvalidPolicy, check_policy
 from amqpbroker.management import accounts
 from amqpbroker.management.call import Answer, Api, Json, created, done
-from amqpbroker.management.errors import ApiError, bad_request, not_authorised, not_found
+from amqpbroker.management.errors import bad_request, not_authorised, not_found
 from amqpbroker.management.listing import respond
 from amqpbroker.management.paths import new_router
 
@@ -67,13 +67,6 @@ async def _list(call: Api, vhosts: Iterable[VHost], *, is_operator: bool) -> Ans
     )
 
 
-def _visible(call: Api) -> Iterable[VHost]:
-    """Return the vhosts whose policies the user may see: an administrator all of them."""
-    if call.principal.has_tag(ADMINISTRATOR):
-        return call.broker.vhosts.values()
-    return call.vhosts()
-
-
 def _visible_one(call: Api, name: str) -> VHost:
     vhost = call.broker.vhosts.get(name)
     if vhost is not None and call.principal.has_tag(ADMINISTRATOR):
@@ -89,12 +82,7 @@ def _vhost(call: Api, name: str, *, is_operator: bool) -> VHost:
         call.principal.has_tag(POLICYMAKER) and call.may_enter(name)
     ):
         raise not_authorised("User not authorised to access object")
-    vhost = call.broker.vhosts.get(name)
-    if vhost is None:
-        if call.request.method == "PUT":
-            raise ApiError(404, "not_found", "vhost_not_found")
-        raise not_found()
-    return vhost
+    return call.find_vhost(name)
 
 
 def _show(call: Api, vhost: str, name: str, *, is_operator: bool) -> Answer:
@@ -129,7 +117,7 @@ async def _delete(call: Api, vhost: str, name: str, *, is_operator: bool) -> Ans
 @router.get("/policies")
 async def list_all(call: Api) -> Answer:
     """List the policies of all vhosts."""
-    return await _list(call, _visible(call), is_operator=False)
+    return await _list(call, call.managed_vhosts(), is_operator=False)
 
 
 @router.get("/policies/{vhost:name}")
@@ -159,7 +147,7 @@ async def delete(call: Api, vhost: str, name: str) -> Answer:
 @router.get("/operator-policies")
 async def list_all_of_operators(call: Api) -> Answer:
     """List the operator policies of all vhosts."""
-    return await _list(call, _visible(call), is_operator=True)
+    return await _list(call, call.managed_vhosts(), is_operator=True)
 
 
 @router.get("/operator-policies/{vhost:name}")

@@ -61,3 +61,11 @@ def manager(api: HttpApi, name: str) -> Iterator[HttpApi]:
     assert api("PUT", f"/users/u-{name}", {"password": "p", "tags": "management"}).status == 201
     yield api.as_user(f"u-{name}", "p")
     assert api("DELETE", f"/users/u-{name}").status == 204
+
+
+@pytest.fixture
+def vhost(api: HttpApi, name: str) -> Iterator[str]:
+    """A vhost of its own."""
+    assert api("PUT", f"/vhosts/{name}", {}).status == 201
+    yield name
+    assert api("DELETE", f"/vhosts/{name}").status == 204

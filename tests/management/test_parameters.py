@@ -2,25 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 
 from tests.management.http_api import HttpApi, reason
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 VALUE = {"pattern": "^q", "definition": {"max-length": 5}, "priority": 1, "apply-to": "all"}
 NOT_YOURS = (401, "User not authorised to access object")
-
-
-@pytest.fixture
-def vhost(api: HttpApi, name: str) -> Iterator[str]:
-    """A vhost of its own."""
-    assert api("PUT", f"/vhosts/{name}", {}).status == 201
-    yield name
-    assert api("DELETE", f"/vhosts/{name}").status == 204
 
 
 def test_an_operator_policy_is_a_parameter(api: HttpApi, vhost: str) -> None:

@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from tests.management.http_api import HttpApi, reason
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 BOTH = pytest.mark.parametrize("kind", ["policies", "operator-policies"])
 BODY = {"pattern": "^q", "definition": {"max-length": 5}}
 NOT_YOURS = (401, "User not authorised to access object")
-
-
-@pytest.fixture
-def vhost(api: HttpApi, name: str) -> Iterator[str]:
-    """A vhost of its own."""
-    assert api("PUT", f"/vhosts/{name}", {}).status == 201
-    yield name
-    assert api("DELETE", f"/vhosts/{name}").status == 204
 
 
 @BOTH
