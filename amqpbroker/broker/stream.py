@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 import anyio
 
+from amqpbroker.broker.stream_tracking import Tracked
 from amqpbroker.storage.log import LogError
 from amqpbroker.storage.shard_record import EnqueueRecord
 
@@ -34,6 +35,8 @@ logger = logging.getLogger("amqpbroker.stream")
 
 RECENT_SIZE: Final = 1 << 20
 """Bytes of bodies of the latest batches that are kept for consumers at the end of the stream."""
+TRACKING_DELAY_S: Final = 1.0
+"""Until the places of consumers are stored, so that acknowledgements share that."""
 RECORD_COST: Final = 200
 """Bytes that a record takes besides its bodies, about."""
 BATCH_SIZE: Final = 64 << 20
@@ -69,6 +72,9 @@ class Stream:
         self._idle: Timer | None = None
         self._expiry: Timer | None = None
         self._segment_count = 0
+        self.tracked = Tracked(self._track)
+        """How far consumers have got that want it to be known."""
+        self._tracking: Timer | None = None
 
     def __len__(self) -> int:
         """Return how many messages are there, whoever has read them."""
@@ -195,12 +201,38 @@ class Stream:
     async def recover(self) -> None:
         """Find out what is there, after a restart. A stream that is damaged is out of order."""
         try:
+            await self._load_tracked()
             await self.partition.open()
             await self.retain()
             await self.partition.close()
         except LogError as error:
             self.failure = str(error)
             logger.critical("stream '%s' cannot be used: %s", self.name, error)
+
+    def _track(self) -> None:
+        """Have the places of consumers stored soon."""
+        if self._tracking is None and not self.is_deleted:
+            timers = self._streams.timers
+            self._tracking = timers.call_later(
+                TRACKING_DELAY_S, lambda: self._streams.spawn(self.store_tracked)
+            )
+
+    async def _load_tracked(self) -> None:
+        data = await self._streams.storage.load_tracked(self.number)
+        try:
+            self.tracked.load(data)
+        except (ValueError, AttributeError):
+            logger.error("stream '%s': places of consumers are lost: %r", self.name, data[:64])
+
+    async def store_tracked(self) -> None:
+        """Store the places of consumers if one has moved. Raises LogUnavailable."""
+        if self._tracking is None:
+            return
+        self._tracking.cancel()
+        self._tracking = None
+        async with self.used():
+            if not self.is_deleted:
+                await self._streams.storage.store_tracked(self.number, self.tracked.to_bytes())
 
     # deleting
 
@@ -250,6 +282,9 @@ class Stream:
         if self._idle is not None:
             self._idle.cancel()
             self._idle = None
+        if self._tracking is not None:
+            self._tracking.cancel()
+            self._tracking = None
         self.forget_recent()
 
 

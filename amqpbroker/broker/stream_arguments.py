@@ -24,7 +24,7 @@ FILTER_VALUE: Final = "x-stream-filter-value"
 MATCH_UNFILTERED: Final = "x-stream-match-unfiltered"
 _NAMED: Final = ("first", "last", "next")
 _INTEGERS: Final = frozenset("bBsuIilL")
-_REFUSED: Final = ("x-priority", "x-cancel-on-ha-failover")
+_REFUSED: Final = ("x-priority", "x-cancel-on-ha-failover", "x-ack-deadline")
 _FILTER_VALUE_BYTES: Final = FILTER_VALUE.encode()
 
 

@@ -14,7 +14,8 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from amqpbroker.broker.consumer import Consumer, Consumers
-from amqpbroker.broker.stream_arguments import filter_of, start_of
+from amqpbroker.broker.stream_arguments import Start, filter_of, start_of
+from amqpbroker.broker.stream_tracking import Track, wants_tracking
 from amqpbroker.storage.partition import end_of
 from amqpbroker.wire.stream_deliver import StreamEncoder
 
@@ -39,6 +40,7 @@ class StreamConsumer(Consumer):
         "next_batch",
         "next_offset",
         "start",
+        "track",
         "writer",
     )
 
@@ -57,6 +59,13 @@ class StreamConsumer(Consumer):
         where = channel.described("queue", queue.name)
         now_ms = channel.vhost.timers.wall_ms()
         self.start = start_of(arguments, where, now_ms)
+        self.track: Track | None = None
+        """Who keeps its place, if it asks for that."""
+        if wants_tracking(arguments, tag, where):
+            tracked = queue.stream.tracked
+            self.track = Track(tracked, tag)
+            if tag in tracked.offsets:
+                self.start = Start(offset=tracked.offsets[tag])
         self.next_offset = 0
         """What is delivered next; only what is not below it."""
         self.loaded_to = 0

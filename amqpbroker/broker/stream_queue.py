@@ -18,6 +18,7 @@ from amqpbroker.broker.queue import Queue
 from amqpbroker.broker.ready import ReadyMessages
 from amqpbroker.broker.stream import Stream
 from amqpbroker.broker.stream_consumer import StreamConsumer, StreamConsumers
+from amqpbroker.broker.stream_tracking import TrackedMessage
 from amqpbroker.errors import not_implemented, precondition_failed
 from amqpbroker.storage.log import LogError, Truncated
 from amqpbroker.storage.partition import end_of
@@ -126,6 +127,12 @@ class StreamQueue(Queue):
         """Forget deliveries of a channel that closes; the messages are where they were."""
         for _ in deliveries:
             self.unsettled_count -= 1
+
+    def settle(self, messages: Iterable[Message]) -> None:
+        """Remember for a consumer that asks for it how far it has got."""
+        for message in messages:
+            if isinstance(message, TrackedMessage):
+                message.settle()
 
     def purge(self) -> int:
         """Drop nothing; the messages of a stream that is deleted are not counted."""
@@ -258,9 +265,16 @@ class StreamQueue(Queue):
         wire.outgoing_size += size * count
         session.touch()
         to_offset = offset - first_tag
+        track = consumer.track
         channel.lend(
             [
-                Delivery(tag, self, tag + to_offset, _STORED, consumer)
+                Delivery(
+                    tag,
+                    self,
+                    tag + to_offset,
+                    _STORED if track is None else track.lend(tag + to_offset),
+                    consumer,
+                )
                 for tag in range(first_tag, first_tag + count)
             ]
         )

@@ -54,6 +54,14 @@ class Storage(Protocol):
         """Return the numbers of all that are there."""
         ...
 
+    async def load_tracked(self, number: int) -> bytes:
+        """Return what was stored last beside a stream, ``{}`` if nothing. Raises LogUnavailable."""
+        ...
+
+    async def store_tracked(self, number: int, data: bytes) -> None:
+        """Store a few bytes beside a stream. Raises LogUnavailable."""
+        ...
+
     def close(self) -> None:
         """Let go of threads."""
         ...
@@ -77,6 +85,13 @@ class MemoryStorage:
     async def numbers(self) -> list[int]:
         """See `Storage.numbers`."""
         return []
+
+    async def load_tracked(self, number: int) -> bytes:
+        """See `Storage.load_tracked`; never asked, nothing outlives the process."""
+        return b"{}"
+
+    async def store_tracked(self, number: int, data: bytes) -> None:
+        """See `Storage.store_tracked`."""
 
     def close(self) -> None:
         """See `Storage.close`."""
@@ -172,6 +187,7 @@ class Streams:
         """Let go of all files; ``run`` has ended."""
         for stream in self._streams:
             try:
+                await stream.store_tracked()
                 await stream.partition.close()
             except LogError as error:
                 logger.error("stream '%s': %s", stream.name, error)

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 
 from amqpbroker.broker.partitioned_ready import PartitionedReady
 from amqpbroker.broker.quorum_queue import QuorumQueue
+from amqpbroker.broker.stream_queue import StreamQueue
 from amqpbroker.management.call import Answer, Api, Arguments, Flag, Json, created, done
 from amqpbroker.management.channels import name_of
 from amqpbroker.management.connections import addresses
@@ -65,6 +66,14 @@ def describe(call: Api, vhost: VHost, queue: Queue) -> dict[str, Any]:
     }
     if queue.retries is not None:
         row["messages_delayed"] = waiting
+    if isinstance(queue, StreamQueue):
+        part = queue.stream.partition
+        row["offsets"] = {
+            "first": part.first,
+            "next": part.next,
+            "tracked": dict(queue.stream.tracked.offsets),
+        }
+        row["segments"] = part.segment_count
     if queue.consumers.is_single_active and active is not None:
         row["single_active_consumer_tag"] = active.tag
     if isinstance(queue, QuorumQueue):

@@ -2,7 +2,7 @@
 
 ::
 
-    streams/17/00000000000000000000.log  ….index  ….timeindex  manifest  lock
+    streams/17/00000000000000000000.log  ….index  ….timeindex  manifest  lock  tracked
 
 A few threads write for all of them; a partition always has the same one, which keeps its order.
 """
@@ -10,6 +10,7 @@ A few threads write for all of them; a partition always has the same one, which 
 from __future__ import annotations
 
 import shutil
+from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -18,6 +19,7 @@ from anyio import to_thread
 from amqpbroker.storage.disk import DirectoryDisk
 from amqpbroker.storage.executor import SharedExecutor, ThreadExecutor
 from amqpbroker.storage.log import LogMissing
+from amqpbroker.storage.manifest import replace_file
 from amqpbroker.storage.recovery import unavailable
 from amqpbroker.storage.segment_log import SegmentLog
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from amqpbroker.storage.options import LogOptions
 
 THREAD_COUNT: Final = 4
+TRACKED_NAME: Final = "tracked"
 READ_SIZE: Final = 256 << 10
 
 
@@ -64,6 +67,31 @@ class StreamDirectories:
     async def numbers(self) -> list[int]:
         """Return the numbers of all partitions that are there."""
         return await to_thread.run_sync(self._numbers)
+
+    async def load_tracked(self, number: int) -> bytes:
+        """Return the file beside the log, ``{}`` where there is none. Raises LogUnavailable."""
+        disk = DirectoryDisk(self._root / str(number))
+
+        def load() -> bytes:
+            try:
+                with closing(disk.open_to_read(TRACKED_NAME)) as file:
+                    return file.read(0, file.size())
+            except FileNotFoundError:
+                return b"{}"
+
+        try:
+            return await to_thread.run_sync(load)
+        except OSError as error:
+            raise unavailable(disk.path_of(TRACKED_NAME), error) from error
+
+    async def store_tracked(self, number: int, data: bytes) -> None:
+        """Replace the file beside the log durably. Raises LogUnavailable."""
+        disk = DirectoryDisk(self._root / str(number))
+        thread = self._threads[number % THREAD_COUNT]
+        try:
+            await thread.write(lambda: replace_file(disk, TRACKED_NAME, data))
+        except OSError as error:
+            raise unavailable(disk.path_of(TRACKED_NAME), error) from error
 
     def _numbers(self) -> list[int]:
         if not self._root.is_dir():

@@ -29,6 +29,7 @@ class FakeStorage:
         self.disks: dict[int, FakeDisk] = {}
         self.opened: list[tuple[int, int]] = []
         self.is_closed = False
+        self.tracked: dict[int, bytes] = {}
 
     async def open(self, number: int, segment_size: int) -> SegmentLog:
         self.opened.append((number, segment_size))
@@ -44,6 +45,12 @@ class FakeStorage:
 
     async def numbers(self) -> list[int]:
         return list(self.disks)
+
+    async def load_tracked(self, number: int) -> bytes:
+        return self.tracked.get(number, b"{}")
+
+    async def store_tracked(self, number: int, data: bytes) -> None:
+        self.tracked[number] = data
 
     def close(self) -> None:
         self.is_closed = True

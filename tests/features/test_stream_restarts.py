@@ -128,3 +128,45 @@ def test_a_stream_and_a_queue_get_a_transaction(restarts: Restarts) -> None:
     client = restarts.start()
     assert read(client, 2) == [b"1", b"2"]
     assert client.counts("q")[0] == 1
+
+
+def test_a_tracked_consumer_goes_on_where_it_was(restarts: Restarts) -> None:
+    restarts.has_management = True
+    client = restarts.start()
+    client.declare("s", durable=True, arguments=STREAM)
+    publish(client, *numbered(20))
+    arguments = {
+        "x-stream-offset": ("S", b"first"),
+        "x-stream-automatic-offset-tracking": ("t", True),
+    }
+
+    def consume() -> RawClient:
+        reader = restarts.connect()
+        reader.call(commands.Basic.Qos(0, 8, False), commands.Basic.QosOk)
+        reader.consume("s", arguments, tag="worker")
+        return reader
+
+    reader = consume()
+    assert reader.delivers(8) == numbered(8)
+    reader.ack(3, multiple=True)
+    reader.ack(6)
+    reader.delivers(4)
+    reader.close()
+    reader = consume()
+    assert reader.delivers(8) == numbered(8, 3)
+    reader.ack(8, multiple=True)
+    assert reader.delivers(8) == numbered(8, 11)
+    offsets = {"first": 0, "next": 20, "tracked": {"worker": 11}}
+    assert restarts.api("GET", "/queues/{v}/s").body["offsets"] == offsets
+    restarts.stop()
+    restarts.start()
+    assert consume().delivers(8) == numbered(8, 11)
+
+
+def test_tracking_needs_a_tag(restarts: Restarts) -> None:
+    client = restarts.start()
+    client.declare("s", durable=True, arguments=STREAM)
+    client.call(commands.Basic.Qos(0, 8, False), commands.Basic.QosOk)
+    arguments = {"x-stream-automatic-offset-tracking": ("t", True)}
+    client.send_command(commands.Basic.Consume(queue="s"), 1, arguments)
+    assert client.read(commands.Channel.Close).reply_code == 406

@@ -63,3 +63,17 @@ async def test_a_directory_that_cannot_be_made_says_so(
     (tmp_path / "streams").write_bytes(b"")
     with pytest.raises(LogUnavailable):
         await directories.open(1, SEGMENT_SIZE)
+
+
+async def test_a_few_bytes_are_kept_beside_the_log(directories: StreamDirectories) -> None:
+    assert await directories.load_tracked(3) == b"{}"
+    with pytest.raises(LogUnavailable):
+        await directories.store_tracked(3, b"lost")
+    item = partition(directories, 3)
+    await item.append([RECORD])
+    for data in (b"one", b"two"):
+        await directories.store_tracked(3, data)
+    await item.close()
+    await item.open()
+    assert await directories.load_tracked(3) == b"two"
+    await item.close()
