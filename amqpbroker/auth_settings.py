@@ -97,6 +97,8 @@ class AuthSettings(BaseSettings):
     oauth2_scope_aliases: dict[str, str] = Field(default_factory=dict)
     oauth2_preferred_username_claims: Names = ()
     oauth2_jwks_url: Url | None = None
+    oauth2_issuer: Url | None = None
+    """Asked where its keys are, if no URL of them is set."""
     oauth2_jwks_file: FilePath | None = None
     oauth2_signing_keys: dict[str, FilePath] = Field(default_factory=dict)
     """Id → PEM file of a public key or a certificate."""

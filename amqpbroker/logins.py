@@ -13,6 +13,7 @@ from amqpbroker.auth.backends.internal import InternalBackend
 
 if TYPE_CHECKING:
     from amqpbroker.auth.backends.backend import Backend
+    from amqpbroker.auth.backends.signing_keys import SigningKeys
     from amqpbroker.auth.users import UserStore
     from amqpbroker.config import Config
 
@@ -71,22 +72,9 @@ def _open_oauth2(config: Config) -> Backend:
             "auth_backends lists oauth2, which needs PyJWT: pip install 'amqpbroker[oauth2]'"
         ) from None
     from amqpbroker.auth.backends.claims import ClaimRules
-    from amqpbroker.auth.backends.signing_keys import SigningKeys
-    from amqpbroker.http_client import HttpClient
 
-    keys_are_named = config.oauth2_signing_keys or config.oauth2_jwks_file
-    if not keys_are_named and config.oauth2_jwks_url is None:
-        raise ValueError(
-            "auth_backends lists oauth2: set oauth2_jwks_url, oauth2_jwks_file or "
-            "oauth2_signing_keys, for the keys that tokens are signed with"
-        )
     if not config.oauth2_resource_server_id:
         raise ValueError("auth_backends lists oauth2: set oauth2_resource_server_id")
-    client = HttpClient(
-        timeout_s=config.oauth2_timeout_s,
-        ca_file=config.oauth2_https_cacertfile,
-        is_verifying=config.oauth2_https_verify,
-    )
     rules = ClaimRules(
         config.oauth2_resource_server_id,
         config.oauth2_scope_prefix,
@@ -96,17 +84,40 @@ def _open_oauth2(config: Config) -> Backend:
         config.oauth2_scope_aliases,
         config.oauth2_preferred_username_claims,
     )
-    keys = SigningKeys(
+    return OAuth2Backend(
+        rules,
+        _signing_keys(config),
+        time.time,
+        algorithms=frozenset(config.oauth2_algorithms) or None,
+        default_key=config.oauth2_default_key,
+    )
+
+
+def _signing_keys(config: Config) -> SigningKeys:
+    from amqpbroker.auth.backends.signing_keys import SigningKeys
+    from amqpbroker.http_client import HttpClient
+
+    sources = (
+        config.oauth2_issuer,
+        config.oauth2_jwks_url,
+        config.oauth2_jwks_file,
+        config.oauth2_signing_keys,
+    )
+    if not any(sources):
+        raise ValueError(
+            "auth_backends lists oauth2: set oauth2_issuer, oauth2_jwks_url, oauth2_jwks_file or "
+            "oauth2_signing_keys, for the keys that tokens are signed with"
+        )
+    client = HttpClient(
+        timeout_s=config.oauth2_timeout_s,
+        ca_file=config.oauth2_https_cacertfile,
+        is_verifying=config.oauth2_https_verify,
+    )
+    return SigningKeys(
         now=time.monotonic,
         pem_files=config.oauth2_signing_keys,
         jwks_file=config.oauth2_jwks_file,
         jwks_url=config.oauth2_jwks_url,
+        issuer=config.oauth2_issuer,
         fetch=client.get,
-    )
-    return OAuth2Backend(
-        rules,
-        keys,
-        time.time,
-        algorithms=frozenset(config.oauth2_algorithms) or None,
-        default_key=config.oauth2_default_key,
     )

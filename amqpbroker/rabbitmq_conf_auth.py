@@ -28,6 +28,7 @@ RENAMED: Final[Mapping[str, str]] = {
     "auth_oauth2.require_exp": "oauth2_require_exp",
     "auth_oauth2.additional_scopes_key": "oauth2_additional_scopes_key",
     "auth_oauth2.default_key": "oauth2_default_key",
+    "auth_oauth2.issuer": "oauth2_issuer",
     "auth_oauth2.jwks_url": "oauth2_jwks_url",
     "auth_oauth2.jwks_uri": "oauth2_jwks_url",
     "auth_oauth2.https.cacertfile": "oauth2_https_cacertfile",

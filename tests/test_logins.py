@@ -80,8 +80,8 @@ async def test_a_service_may_say_who(store: UserStore) -> None:
 @pytest.mark.parametrize(
     ("settings", "text"),
     [
-        ({}, "set oauth2_jwks_url, oauth2_jwks_file or oauth2_signing_keys"),
-        ({"oauth2_jwks_url": "https://keys"}, "set oauth2_resource_server_id"),
+        ({}, "set oauth2_resource_server_id"),
+        ({"oauth2_resource_server_id": "mq"}, "set oauth2_issuer, oauth2_jwks_url"),
     ],
 )
 def test_what_is_missing_is_named(store: UserStore, settings: dict[str, Any], text: str) -> None:

@@ -47,6 +47,7 @@ def test_tokens_are_set_up_as_on_rabbitmq() -> None:
         "auth_oauth2.default_key = one",
         "auth_oauth2.signing_keys.one = one.pem",
         "auth_oauth2.signing_keys.two = two.pem",
+        "auth_oauth2.issuer = https://example.com",
         "auth_oauth2.jwks_uri = https://example.com/keys",
         "auth_oauth2.https.cacertfile = ca.pem",
         "auth_oauth2.https.peer_verification = verify_none",
@@ -63,6 +64,7 @@ def test_tokens_are_set_up_as_on_rabbitmq() -> None:
         "oauth2_preferred_username_claims": ["name", "email"],
         "oauth2_default_key": "one",
         "oauth2_signing_keys": {"one": "one.pem", "two": "two.pem"},
+        "oauth2_issuer": "https://example.com",
         "oauth2_jwks_url": "https://example.com/keys",
         "oauth2_https_cacertfile": "ca.pem",
         "oauth2_https_verify": False,
@@ -111,7 +113,13 @@ def test_a_cache_is_what_it_caches() -> None:
 
 
 @pytest.mark.parametrize(
-    "key", ["auth_backends.x", "auth_backends.1.other", "auth_oauth2.issuer", "auth_ldap.servers.1"]
+    "key",
+    [
+        "auth_backends.x",
+        "auth_backends.1.other",
+        "auth_oauth2.token_endpoint",
+        "auth_ldap.servers.1",
+    ],
 )
 def test_other_keys_are_warned_of(key: str, caplog: pytest.LogCaptureFixture) -> None:
     assert values(f"{key} = x") == {}

@@ -245,4 +245,4 @@ def test_a_setting_that_is_missing_ends_the_start(tmp_path: Path) -> None:
     broker = Restarts(tmp_path, auth_backends="oauth2")
     code, log = broker.start_in_vain()
     assert code == 1
-    assert "cannot start: auth_backends lists oauth2: set oauth2_jwks_url" in log
+    assert "cannot start: auth_backends lists oauth2: set oauth2_resource_server_id" in log

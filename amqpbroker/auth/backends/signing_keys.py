@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 import anyio
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -24,10 +24,13 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
     from pathlib import Path
 
+T = TypeVar("T")
+
 logger = logging.getLogger("amqpbroker.oauth2")
 
 REFRESH_INTERVAL_S: Final = 10.0
 AGE_MAX_S: Final = 3600.0
+DISCOVERY_PATH: Final = "/.well-known/openid-configuration"
 
 ALGORITHMS: Final[Mapping[str, frozenset[str]]] = {
     "RSA": frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"}),
@@ -60,9 +63,12 @@ class SigningKeys:
         pem_files: Mapping[str, Path] | None = None,
         jwks_file: Path | None = None,
         jwks_url: str | None = None,
+        issuer: str | None = None,
         fetch: Callable[[str], Awaitable[bytes]] | None = None,
     ) -> None:
         """Read the files; ``now`` is any clock in seconds, ``fetch`` gets what is at a URL.
+
+        An ``issuer`` tells itself where its keys are, when they are needed.
 
         :raises ValueError: a file holds no keys.
         :raises OSError: a file cannot be read.
@@ -74,6 +80,7 @@ class SigningKeys:
             except ValueError as error:
                 raise ValueError(f"{jwks_file}: {error}") from None
         self._url = jwks_url
+        self._issuer = issuer
         self._fetch = fetch
         self._now = now
         self._fetched: dict[str, SigningKey] = {}
@@ -89,7 +96,7 @@ class SigningKeys:
         local = self._local.get(key_id)
         if local is not None:
             return local
-        if self._url is not None:
+        if self._url is not None or self._issuer is not None:
             async with self._lock:
                 await self._refresh(key_id)
         try:
@@ -106,15 +113,44 @@ class SigningKeys:
         if self._asked_at is not None and now - self._asked_at < REFRESH_INTERVAL_S:
             return
         self._asked_at = now
-        assert self._url is not None
-        assert self._fetch is not None
         try:
-            self._fetched = read_jwks(await self._fetch(self._url))
-        except (HttpFailed, ValueError) as error:
-            logger.error("signing keys: %s: %s", self._url, error)
+            url = self._url or await self._discover()
+            self._fetched = await self._get(url, read_jwks)
+        except ValueError as error:
+            logger.error("signing keys: %s", error)
             return
         self._fetched_at = now
-        logger.info("signing keys: %d from %s", len(self._fetched), self._url)
+        logger.info("signing keys: %d from %s", len(self._fetched), url)
+
+    async def _discover(self) -> str:
+        """Return where the issuer says that its keys are; raises as ``_get``."""
+        assert self._issuer is not None
+        return await self._get(self._issuer.rstrip("/") + DISCOVERY_PATH, read_discovery)
+
+    async def _get(self, url: str, read: Callable[[bytes], T]) -> T:
+        """Return what ``read`` finds at a URL.
+
+        :raises ValueError: nothing; the text names the URL.
+        """
+        assert self._fetch is not None
+        try:
+            return read(await self._fetch(url))
+        except (HttpFailed, ValueError) as error:
+            raise ValueError(f"{url}: {error}") from None
+
+
+def read_discovery(data: bytes) -> str:
+    """Return the URL of the keys in an issuer's description (OpenID Connect Discovery 1.0).
+
+    :raises ValueError: there is none.
+    """
+    try:
+        url = json.loads(data)["jwks_uri"]
+    except (ValueError, TypeError, KeyError):
+        url = None
+    if not isinstance(url, str) or not url.startswith(("https://", "http://")):
+        raise ValueError("no description of an issuer with a jwks_uri")
+    return url
 
 
 def read_jwks(data: bytes) -> dict[str, SigningKey]:

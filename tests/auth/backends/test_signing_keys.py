@@ -14,6 +14,7 @@ from amqpbroker.auth.backends.signing_keys import (
     REFRESH_INTERVAL_S,
     KeyNotFound,
     SigningKeys,
+    read_discovery,
     read_jwks,
     read_pem,
 )
@@ -94,6 +95,35 @@ async def test_known_keys_stay_while_the_web_is_down(caplog: pytest.LogCaptureFi
     shop.clock.now += REFRESH_INTERVAL_S
     await shop.keys.find("one")
     assert "signing keys: https://keys: no JSON Web Key Set" in caplog.messages
+
+
+async def test_an_issuer_says_where_its_keys_are(caplog: pytest.LogCaptureFixture) -> None:
+    asked: list[str] = []
+    place = "https://id/realm/.well-known/openid-configuration"
+    pages = {place: b"{}", "https://id/keys": ONE.jwks}
+
+    async def fetch(url: str) -> bytes:
+        asked.append(url)
+        return pages[url]
+
+    clock = Clock()
+    keys = SigningKeys(now=clock, issuer="https://id/realm/", fetch=fetch)
+    with pytest.raises(KeyNotFound):
+        await keys.find("one")
+    assert asked == [place]
+    assert caplog.messages == [
+        f"signing keys: {place}: no description of an issuer with a jwks_uri"
+    ]
+    pages[place] = b'{"jwks_uri": "https://id/keys"}'
+    clock.now += REFRESH_INTERVAL_S
+    await keys.find("one")
+    assert asked == [place, place, "https://id/keys"]
+
+
+@pytest.mark.parametrize("data", [b"", b"[]", b'{"jwks_uri": 7}', b'{"jwks_uri": "file:///x"}'])
+def test_what_describes_no_issuer(data: bytes) -> None:
+    with pytest.raises(ValueError, match="no description of an issuer"):
+        read_discovery(data)
 
 
 async def test_files_need_no_web(tmp_path: Path) -> None:
