@@ -7,6 +7,7 @@
  *        fill    publish n persistent confirmed messages, then stop
  * keys   n=100000 size=100 persistent=0 confirm=0 (window of unconfirmed) autoack=1 prefetch=0 (0 = none)
  *        multiack=1 queue=bench durable=0 exchange= rk= pairs=1 rate=1000 args=type:quorum user=guest pass=guest vhost=/ purge=1
+ *        offset=N (con: where in a stream to begin; the time to the first message is reported)
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +21,7 @@
 
 static const char *host; static int port; static const char *mode;
 static long n=100000; static int size=100, persistent=0, confirm=0, autoack=1, prefetch=0, multiack=1, durable=0, pairs=1, purge=1, separate=1, maxprio=0, ids=0;
+static long offset=-1;
 static double rate=1000; static const char *queue="bench", *exchange="", *user="guest", *pass="guest", *vhost="/", *qtype="";
 static double now(void){struct timespec t;clock_gettime(CLOCK_MONOTONIC,&t);return t.tv_sec+t.tv_nsec*1e-9;}
 static void die(const char*w,amqp_rpc_reply_t r){
@@ -78,11 +80,14 @@ static void*pub(void*p){
 static void*con(void*p){
   struct job*j=p; char q[256]; qname(q,j->id); amqp_connection_state_t c=conn();
   if(prefetch){amqp_basic_qos(c,1,0,prefetch,0);die("qos",amqp_get_rpc_reply(c));}
-  amqp_basic_consume(c,1,amqp_cstring_bytes(q),amqp_empty_bytes,0,autoack,0,amqp_empty_table); die("consume",amqp_get_rpc_reply(c));
+  amqp_table_entry_t from; from.key=amqp_cstring_bytes("x-stream-offset"); from.value.kind=AMQP_FIELD_KIND_I64; from.value.value.i64=offset;
+  amqp_table_t args=amqp_empty_table; if(offset>=0){args.num_entries=1;args.entries=&from;}
+  double asked=now();
+  amqp_basic_consume(c,1,amqp_cstring_bytes(q),amqp_empty_bytes,0,autoack,0,args); die("consume",amqp_get_rpc_reply(c));
   int since=0;
   for(long i=0;i<n;i++){
     amqp_envelope_t e; amqp_maybe_release_buffers(c); amqp_rpc_reply_t r=amqp_consume_message(c,&e,0,0); die("consume_message",r);
-    if(i==0)j->t0=now();
+    if(i==0){j->t0=now();if(offset>=0)printf("first_ms=%.1f ",(j->t0-asked)*1e3);}
     if(j->lat){double t;memcpy(&t,e.message.body.bytes,8);j->lat[i]=now()-t;}
     uint64_t tag=e.delivery_tag; amqp_destroy_envelope(&e);
     if(!autoack&&(++since>=multiack||i==n-1)){amqp_basic_ack(c,1,tag,multiack>1);since=0;}
@@ -97,7 +102,7 @@ int main(int ac,char**av){
   for(int i=4;i<ac;i++){char*v=strchr(av[i],'=');if(!v)continue;*v++=0;char*k=av[i];
 #define I(x) if(!strcmp(k,#x))x=atol(v)
 #define S(x) if(!strcmp(k,#x))x=v
-    I(n);I(size);I(persistent);I(confirm);I(autoack);I(prefetch);I(multiack);I(durable);I(pairs);I(purge);S(queue);S(exchange);S(user);S(pass);S(vhost);S(qtype);I(maxprio);I(ids);if(!strcmp(k,"rate"))rate=atof(v);}
+    I(n);I(size);I(persistent);I(confirm);I(autoack);I(prefetch);I(multiack);I(durable);I(pairs);I(purge);S(queue);S(exchange);S(user);S(pass);S(vhost);S(qtype);I(maxprio);I(ids);I(offset);if(!strcmp(k,"rate"))rate=atof(v);}
   if(!strcmp(mode,"lat")&&size<8)size=8;
   amqp_connection_state_t c=conn(); for(int i=0;i<pairs;i++){char q[256];qname(q,i);if(strcmp(mode,"con"))declare(c,q);}
   pthread_t tp[256],tc[256]; struct job jp[256],jc[256]; memset(jp,0,sizeof jp);memset(jc,0,sizeof jc);

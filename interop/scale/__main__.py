@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from interop.edges.broker import attach
 from interop.edges.table import console, show
-from interop.scale import backlog, delayed, idle_queues
+from interop.scale import backlog, delayed, idle_queues, replay
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +25,7 @@ SCENARIOS: Final[dict[str, Callable[[Path, float, Broker | None], list[Row]]]] =
     "idle-queues": idle_queues.run,
     "backlog": backlog.run,
     "delayed": delayed.run,
+    "replay": replay.run,
 }
 
 

@@ -10,7 +10,7 @@ from pamqp import commands
 
 from interop.edges import frames
 from interop.edges.broker import Broker, start_amqpbroker
-from interop.scale import backlog, idle_queues
+from interop.scale import backlog, idle_queues, replay
 from interop.scale.client import DeclareClient, DeclareFailed, declare_frame
 from interop.scale.watch import disk_mib, peak_memory
 
@@ -92,3 +92,10 @@ def test_a_backlog_is_held_against_the_oracles() -> None:
 def test_memory_that_cannot_be_seen_has_no_limit() -> None:
     ours, theirs = backlog.Figures(5.0, 3.0, 700.0), backlog.Figures(1.0, 1.0, 0.0)
     assert [row.ok for row in backlog.compare(ours, theirs)] == [True, True, None]
+
+
+def test_replay_has_limits_for_this_broker_only() -> None:
+    figures = replay.Figures(1000, 2000, replay.FIRST_MS_MAX + 1, replay.GROWTH_MIB_MAX - 1)
+    ours, theirs = replay.rows_of(figures, ""), replay.rows_of(figures, "theirs: ")
+    assert [row.ok for row in ours[2:]] == [False, True]
+    assert all(not row.limit for row in theirs)
