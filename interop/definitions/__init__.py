@@ -1,0 +1,1 @@
+"""Definitions of a RabbitMQ into this broker and back; see README.md."""
