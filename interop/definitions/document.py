@@ -18,15 +18,6 @@ SHA256: Final = "kI3GCqW5JLMJa4iX1lo7X4D6XbYqlLgxIs30+P6tENUV2POR"
 def sample(prefix: str) -> dict[str, Any]:
     """Return definitions whose names all begin with ``prefix``."""
     vhost = {"vhost": prefix}
-    types = ("direct", "fanout", "topic", "headers")
-    arguments = [
-        {},
-        {"x-message-ttl": 60_000, "x-expires": 600_000},
-        {"x-max-length": 5, "x-overflow": "reject-publish", "x-max-length-bytes": 5_000_000_000},
-        {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "dead"},
-        {"x-max-priority": 10, "x-single-active-consumer": True},
-        {"own": ["list", 1, 2.5, True, {"deep": "table"}]},
-    ]
     policy = {"pattern": "^q", "apply-to": "queues", "priority": 3}
     everything = {"configure": ".*", "write": "^q", "read": ""}
     operator_policy = {**policy, "apply-to": "all", "definition": {"max-length": 100}}
@@ -50,6 +41,25 @@ def sample(prefix: str) -> dict[str, Any]:
         "policies": [
             {**vhost, "name": "p", **policy, "definition": {"max-length": 9, "expires": 5000}}
         ],
+        **topology(vhost),
+    }  # fmt: skip
+
+
+def topology(vhost: dict[str, str]) -> dict[str, Any]:
+    """Return exchanges of all types, queues with many arguments, and bindings of both kinds."""
+    types = ("direct", "fanout", "topic", "headers")
+    arguments: list[dict[str, Any]] = [
+        {},
+        {"x-message-ttl": 60_000, "x-expires": 600_000},
+        {"x-max-length": 5, "x-overflow": "reject-publish", "x-max-length-bytes": 5_000_000_000},
+        {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "dead"},
+        {"x-max-priority": 10, "x-single-active-consumer": True},
+        {"own": ["list", 1, 2.5, True, {"deep": "table"}]},
+    ]
+    to_queue = {"destination": "q-0", "destination_type": "queue", "routing_key": "a.#"}
+    to_exchange = {"destination": "x-direct", "destination_type": "exchange", "routing_key": "k"}
+    matched = {"x-match": "any", "n": 1, "é": "ü"}
+    return {
         "exchanges": [
             {**vhost, "name": f"x-{kind}", "type": kind, "durable": True, "auto_delete": False,
              "internal": kind == "fanout", "arguments": {"alternate-exchange": "amq.fanout"}}
@@ -61,13 +71,8 @@ def sample(prefix: str) -> dict[str, Any]:
             for number, given in enumerate(arguments)
         ],
         "bindings": [
-            {**vhost, "source": f"x-{kind}", "destination": "q-0", "destination_type": "queue",
-             "routing_key": "a.#", "arguments": {"x-match": "any", "n": 1, "é": "ü"}}
-            for kind in types
-        ]
-        + [
-            {**vhost, "source": "x-topic", "destination": "x-direct", "arguments": {},
-             "destination_type": "exchange", "routing_key": "k"}
+            *({**vhost, "source": f"x-{kind}", **to_queue, "arguments": matched} for kind in types),
+            {**vhost, "source": "x-topic", **to_exchange, "arguments": {}},
         ],
     }  # fmt: skip
 
