@@ -364,7 +364,9 @@ def _typed_arguments(item: models.Queue, path: str) -> Table:
     """Return the arguments of a queue, its type among them unless it is classic."""
     arguments = to_table(item.arguments, f"{path}.arguments")
     if item.type not in (None, DEFAULT_QUEUE_TYPE):
-        arguments.setdefault("x-queue-type", Field("S", item.type.encode()))
+        arguments.setdefault(
+            "x-queue-type", Field("S", item.type.encode("utf-8", "surrogateescape"))
+        )
     kind = queue_type(arguments)
     if item.type not in (None, kind):
         raise mismatch(f"{path}.type", f"'{kind}' as in its arguments", item.type)

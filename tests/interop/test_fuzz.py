@@ -19,6 +19,11 @@ CHANGED_COUNT: Final = 100
 FOUND: Final = [
     # A short wrong protocol header was refused at once in one read, and later in two.
     ("wire", b"\0\0A\xcd"),
+    # A queue type that is no UTF-8 was no mistake of the file but an internal error.
+    (
+        "definitions",
+        b'{"queues": [{"name": "q", "vhost": "/", "durable": true, "type": "cl\xb8"}]}',
+    ),
 ]
 
 
