@@ -105,6 +105,8 @@ class Config(AuthSettings, DefinitionsSettings, TlsSettings):
     """When a message counts as stored: on the disk, or sooner (docs/durability.md)."""
     fsync_interval_s: float = Field(default=0.2, gt=0)
     segment_size: int = Field(default=16 * 1024 * 1024, ge=64 * 1024, le=1024 * 1024 * 1024)
+    body_memory_limit: int = Field(default=256 * 1024 * 1024, ge=0)
+    """Bytes of stored bodies that stay in memory; the rest is read again (docs/paging.md)."""
     encryption_key_file: Path | None = None
     """Encrypts messages on the disk (docs/encryption.md)."""
 

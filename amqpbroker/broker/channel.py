@@ -88,25 +88,30 @@ class Channel:
 
     # deliver
 
-    def deliver(self, consumer: Consumer, message: Message, redelivered: bool) -> int:
+    def deliver(
+        self, consumer: Consumer, publication: Publication, body: bytes, redelivered: bool
+    ) -> int:
         """Write one delivery; return its tag."""
         self.last_tag = tag = self.last_tag + 1
         session = self.session
-        session.wire.write(
-            consumer.encoder.deliver(tag, redelivered, message.publication, message.body)
-        )
+        session.wire.write(consumer.encoder.deliver(tag, redelivered, publication, body))
         session.touch()
         return tag
 
     def deliver_run(
-        self, consumer: Consumer, publication: Publication, bodies: Sequence[bytes], size: int
+        self,
+        consumer: Consumer,
+        publication: Publication,
+        bodies: Sequence[bytes],
+        size: int,
+        redelivered: bool = False,
     ) -> int:
-        """Write first deliveries of ``size`` bytes each; return the first tag."""
+        """Write deliveries of ``size`` bytes each; return the first tag."""
         first = self.last_tag + 1
         self.last_tag += len(bodies)
         session = self.session
         wire = session.wire
-        consumer.encoder.deliver_run(wire.outgoing, first, publication, bodies)
+        consumer.encoder.deliver_run(wire.outgoing, first, publication, bodies, redelivered)
         wire.outgoing_size += size * len(bodies)
         session.touch()
         return first

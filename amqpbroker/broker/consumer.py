@@ -101,6 +101,11 @@ class Consumers:
         """The single active consumer, which is the one that has been here longest (A6.15)."""
         return next(iter(self._all), None)
 
+    @property
+    def has_turns(self) -> bool:
+        """Whether there is a consumer that is not known to be blocked."""
+        return bool(self._turns)
+
     def is_active(self, consumer: Consumer) -> bool:
         """Return whether a consumer takes part in deliveries."""
         return not self.is_single_active or consumer is self.active

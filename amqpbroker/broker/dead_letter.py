@@ -21,6 +21,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from amqpbroker.broker.at_least_once import HeldLetters, Letter
+from amqpbroker.broker.bodies import bodies_now
 from amqpbroker.broker.delivery_count import uncounted
 from amqpbroker.broker.message import BlindPublication, Message, hide_keys
 from amqpbroker.broker.router import Route, find_queues, find_queues_once, is_stable
@@ -74,20 +75,23 @@ class DeadLetters:
         self.held = HeldLetters(vhost.timers, self._send)
         """Those that must arrive and have not."""
 
-    def publish(self, queue: Queue, reason: str, messages: Iterable[Message]) -> None:
+    def publish(self, queue: Queue, reason: str, messages: Sequence[Message]) -> None:
         """Publish messages to the dead-letter exchange of ``queue``, if it has one.
 
         The caller settles them in the same go: then both are one batch of the log.
         """
         if queue.settings.dead_letter_exchange is None:
             return
+        found = bodies_now(queue.journal, messages)
+        if found is None:
+            return
         last: Publication | None = None
-        for message in messages:
+        for message, body in zip(messages, found, strict=True):
             if message.publication is not last:
                 last = message.publication
                 bodies: list[bytes] = []
                 self._waiting.append(_Transfer(queue, reason, last, bodies))
-            bodies.append(message.body)
+            bodies.append(body)
         self._work()
 
     def publish_safely(self, queue: QuorumQueue, reason: str, messages: Iterable[Message]) -> None:
@@ -101,8 +105,11 @@ class DeadLetters:
     def _send(self, letters: Iterable[Letter]) -> None:
         for letter in letters:
             message = letter.message
+            bodies = bodies_now(letter.queue.journal, (message,))
+            if bodies is None:
+                continue
             publication = uncounted(message).publication
-            transfer = _Transfer(letter.queue, letter.reason, publication, [message.body], letter)
+            transfer = _Transfer(letter.queue, letter.reason, publication, bodies, letter)
             self._waiting.append(transfer)
         self._work()
 
@@ -160,23 +167,24 @@ class DeadLetters:
                 self._report(cycling, deaths)
                 queues = tuple(queue for queue in queues if queue not in cycling)
         if transfer.letter is not None:
-            self._deliver_safely(transfer.letter, publication, queues, is_cycle=bool(cycling))
+            self._deliver_safely(transfer, publication, queues, is_cycle=bool(cycling))
         elif queues:
             Route(publication, queues).publish(None, bodies)
 
     def _deliver_safely(
         self,
-        letter: Letter,
+        transfer: _Transfer,
         publication: Publication,
         queues: tuple[Queue, ...],
         *,
         is_cycle: bool,
     ) -> None:
         """Bring a letter to the queues that have not got it; one that only goes round is gone."""
-        bodies = [letter.message.body]
+        letter = transfer.letter
+        assert letter is not None
         for queue in queues:
             if queue.name not in letter.reached:
-                _, refused = Route(publication, (queue,)).publish(None, bodies)
+                _, refused = Route(publication, (queue,)).publish(None, transfer.bodies)
                 if not refused:
                     letter.reached.add(queue.name)
         if (queues or is_cycle) and letter.reached.issuperset(queue.name for queue in queues):

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from amqpbroker.broker.arguments import EXPIRY_MS_MAX, number_of
 from amqpbroker.broker.message import Message
@@ -78,8 +78,15 @@ def _digest(data: bytes) -> bytes:
     return blake2b(data, digest_size=KEY_SIZE).digest()
 
 
+def _body(message: Message) -> bytes:
+    assert message.body is not None, "keys stay in memory"
+    return message.body
+
+
 class Window:
     """The keys of a queue or an exchange; ``name`` is what the catalog calls it."""
+
+    keeps_bodies: ClassVar[bool] = True
 
     def __init__(self, vhost: VHost, name: str, settings: WindowSettings) -> None:
         self._vhost = vhost
@@ -156,6 +163,8 @@ class Window:
             assert self._vhost.store is not None
             self._vhost.store.put_queue(self._vhost.name, self)
         (message,) = journal.enqueue(_KEYS, (body,), (self,))
+        assert message.run is not None
+        message.run.keep()
         return message
 
     def _expiry_ms(self, publication: Publication) -> int:
@@ -169,13 +178,13 @@ class Window:
         """Fill with what was here before a restart."""
         for message in messages:
             message.publication = _KEYS
-            self._keys[message.body[:KEY_SIZE]] = message
+            self._keys[_body(message)[:KEY_SIZE]] = message
         self._set_timer()
 
     # forgetting
 
     def _is_past(self, message: Message) -> bool:
-        expiry_ms = int.from_bytes(message.body[KEY_SIZE:], "big")
+        expiry_ms = int.from_bytes(_body(message)[KEY_SIZE:], "big")
         return 0 < expiry_ms <= self._vhost.timers.wall_ms()
 
     def _set_timer(self) -> None:
@@ -183,7 +192,7 @@ class Window:
         if not self._keys:
             return
         oldest = next(iter(self._keys.values()))
-        expiry_ms = int.from_bytes(oldest.body[KEY_SIZE:], "big")
+        expiry_ms = int.from_bytes(_body(oldest)[KEY_SIZE:], "big")
         if not expiry_ms:
             return
         timers = self._vhost.timers

@@ -17,12 +17,14 @@ from heapq import heapify, heappop, heappush, nsmallest
 from itertools import count, groupby
 from operator import attrgetter
 from sys import intern
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 
 from amqpbroker.broker.arguments import EXPIRY_MS_MAX, number_of
+from amqpbroker.broker.bodies import bodies_now, is_at_hand
 from amqpbroker.broker.message import Message, stored_properties, without_bcc
 from amqpbroker.broker.names import described
 from amqpbroker.broker.router import Route, find_queues, find_queues_once, is_stable
+from amqpbroker.errors import internal_error
 from amqpbroker.wire.content import Publication
 from amqpbroker.wire.table import Field
 
@@ -100,11 +102,12 @@ class Pending(NamedTuple):
     due_ms: int
     """Unix time."""
     publication: Publication
-    body: bytes
 
 
 class Delayed:
     """The delayed messages of a vhost."""
+
+    keeps_bodies: ClassVar[bool] = False
 
     def __init__(self, vhost: VHost) -> None:
         self._vhost = vhost
@@ -192,17 +195,28 @@ class Delayed:
         self._timer = timers.call_at(deadline, self._fire)
 
     def _fire(self) -> None:
-        self._timer = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         heap = self._heap
         end = (self._vhost.timers.wall_ms() + 1) << _NUMBER_BITS
         due: list[Message] = []
+        is_waiting = False
         while heap and heap[0] < end and len(due) < RELEASED_COUNT_MAX:
-            message = self._messages.pop(heappop(heap), None)
+            message = self._messages.get(heap[0])
+            is_waiting = message is not None and not is_at_hand(self.journal, message, self._fire)
+            if is_waiting:
+                break
+            self._messages.pop(heappop(heap), None)
             if message is not None:
                 due.append(message)
-        self._set_timer()  # first: whatever happens to these, the others come
+        if not is_waiting:
+            self._set_timer()  # first: whatever happens to these, the others come
         for publication, row in groupby(due, attrgetter("publication")):
-            self._publish(woken(publication), [message.body for message in row])
+            bodies = bodies_now(self.journal, list(row))
+            if bodies is None:
+                return
+            self._publish(woken(publication), bodies)
         self._settle(due)
 
     def _publish(self, publication: Publication, bodies: list[bytes]) -> None:
@@ -241,7 +255,21 @@ class Delayed:
         if message is None:
             return None
         due = message_id >> _NUMBER_BITS
-        return Pending(message_id, due, message.publication, message.body)
+        return Pending(message_id, due, message.publication)
+
+    def body(self, message_id: int) -> bytes | None:
+        """Return the body of a message, None if it does not wait (any more).
+
+        Raises :class:`~amqpbroker.errors.HardError` 541 if it cannot be read.
+        """
+        message = self._messages.get(message_id)
+        return None if message is None else self._body(message)
+
+    def _body(self, message: Message) -> bytes:
+        bodies = bodies_now(self.journal, (message,))
+        if bodies is None:
+            raise internal_error("the message cannot be read")
+        return bodies[0]
 
     def cancel(self, message_id: int) -> bool:
         """Let a message never come; return False if it does not wait (any more)."""
@@ -256,12 +284,13 @@ class Delayed:
 
         None if it does not wait (any more). A crash leaves the one or the other.
         """
+        body = self.body(message_id)
         message = self._take(message_id)
-        if message is None:
+        if message is None or body is None:
             return None
         publication = message.publication
         headers = {**publication.headers, DELIVER_AT: Field("l", at_ms)}
-        self.add(waiting(publication.changed(headers=headers)), (message.body,))
+        self.add(waiting(publication.changed(headers=headers)), (body,))
         self._settle((message,))
         return next(reversed(self._messages))
 

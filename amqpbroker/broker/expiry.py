@@ -75,7 +75,11 @@ class Expiry:
         if ttl_ms is None:
             return messages
         deadline = self._timers.now() + ttl_ms / 1000
-        return [ExpiringMessage(message, deadline) for message in messages]
+        marked: list[Message] = [ExpiringMessage(message, deadline) for message in messages]
+        run = messages[0].run
+        if run is not None:
+            run.twins = [*(run.twins or ()), marked]
+        return marked
 
     def recovered(self, messages: Iterable[Message]) -> list[Message]:
         """Return messages from before a restart with their deadlines, which may be past."""

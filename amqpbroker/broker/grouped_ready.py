@@ -72,6 +72,10 @@ class GroupedReady(IndexedReady):
         key = key_in(message.publication, GROUP_KEY)
         return key is None or not self._groups[key].is_held
 
+    def peek(self) -> Message | None:
+        """Return the first message that may be taken, None if there is none."""
+        return self._find(self._next[0]) if self.has_next() else None
+
     def pop(self) -> Ready:
         """Take the first message that may be taken.
 

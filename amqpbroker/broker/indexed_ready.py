@@ -45,6 +45,14 @@ class Level:
                 return position, message, True
         return *self.messages.popitem(last=False), False
 
+    def peek(self) -> Message:
+        order, returned = self.order, self.returned
+        while order:
+            if order[0] in returned:
+                return returned[order[0]]
+            heappop(order)
+        return next(iter(self.messages.values()))
+
     def give_back(self, position: int, message: Message) -> None:
         self.returned[position] = message
         heappush(self.order, position)
@@ -140,6 +148,17 @@ class IndexedReady(ReadyMessages):
         """Fill with what was here before a restart."""
         self.extend(messages)
         self._redelivered_until = self._head
+
+    def peek(self) -> Message | None:
+        """Return the first message of the highest level that has any, None if there is none."""
+        for level in self._levels:
+            if level.messages or level.returned:
+                return level.peek()
+        return None
+
+    def look_ahead(self, count: int) -> Message | None:
+        """Return None: what comes later is not known without going through it."""
+        return None
 
     def pop_run(self, count_max: int, size_max: int) -> tuple[int, list[Message], bool]:
         """Take one message: in levels and with gaps, a row of messages is not worth looking for."""

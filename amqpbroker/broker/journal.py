@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 
     from amqpbroker.broker.confirms import Confirms
+    from amqpbroker.broker.paging import Pager
     from amqpbroker.broker.stream import Stream
     from amqpbroker.storage.catalog import Ticket
     from amqpbroker.storage.log import SegmentedLog, Writer
@@ -49,6 +50,8 @@ BATCH_SIZE: Final = 4 << 20
 """Bytes of bodies after which the next batch begins."""
 COMPACTION_SIZE: Final = 4 << 20
 """Bytes of bodies that compaction writes at a time, and a little more."""
+COMPACTED_READS_MAX: Final = 16
+"""Batches that compaction reads at a time, for bodies that are not in memory."""
 COMPACTION_INTERVAL_MS: Final = 1000
 """Between two times."""
 RETRY_DELAY_S: Final = 1.0
@@ -72,6 +75,10 @@ class Keeper(Protocol):
     definition: Ticket | None
     """Until the catalog has stored it: what must be waited for."""
     journal: Journal | None
+
+    @property
+    def keeps_bodies(self) -> bool:
+        """Whether it needs all bodies in memory all the time."""
 
     @property
     def ready(self) -> Iterable[Message]:
@@ -156,6 +163,16 @@ class _Batch:
             del self.left[queue_id]
         return sequences
 
+    def missing(self) -> list[Message]:
+        """Return the survivors of old segments whose bodies are not in memory."""
+        return [
+            message
+            for run in self.runs
+            if run.rewrites is not None
+            for message in run.messages or ()
+            if message.body is None
+        ]
+
     def records(self) -> list[bytes]:
         records = [
             encode_enqueue(record)
@@ -187,6 +204,7 @@ class Journal:
         segments: Iterable[Segment],
         flush: Callable[[], None],
         on_short: Callable[[bool], None],
+        pager: Pager,
         now_ms: Callable[[], int] = wall_clock_ms,
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
     ) -> None:
@@ -194,6 +212,7 @@ class Journal:
         self._writer = writer
         self._flush = flush
         """Ends a batch of the broker: what a commit has set free is sent."""
+        self.pager = pager
         self._now_ms = now_ms
         self._sleep = sleep
         self._on_short = on_short
@@ -239,7 +258,9 @@ class Journal:
             if queue.definition is not None:
                 # No message before the queue it is in: recovery would drop it.
                 batch.definitions[queue] = queue.definition
-        batch.size += publication.body_size * len(bodies)
+        size = publication.body_size * len(bodies)
+        run.hold(self.pager, size)
+        batch.size += size
         self._work.set()
         return messages
 
@@ -324,7 +345,13 @@ class Journal:
     async def commit(self) -> None:
         """Write the oldest batch, then delete what is dead."""
         batch = self._next_batch()
+        missing = batch.missing() if self.pager.is_used else ()
+        if missing and not await self._write(partial(self.pager.fill, missing)):
+            return
         records = batch.records()
+        for message in missing:
+            message.body = None
+        written = [(run, run.messages or ()) for run in batch.runs] if self.pager.is_over else ()
         for run in batch.runs:
             run.messages = None
         if self.failure is not None or not await self._are_defined(batch):
@@ -338,6 +365,10 @@ class Journal:
             if offset is None:
                 return
             self._account_written(batch, offset)
+            self.pager.page_out(written)
+        for run in batch.runs:
+            run.twins = None
+        self.pager.rest()
         self._account_left(batch)
         self._committed_number = batch.number
         self._wake_waiting()
@@ -366,7 +397,7 @@ class Journal:
             except ChangeRefused as error:
                 logger.error("queue '%s' will not survive a restart: %s", queue.name, error)
             except CatalogError as error:
-                self._fail(error)
+                self.fail(error)
                 return False
             if queue.definition is definition:
                 queue.definition = None
@@ -384,12 +415,12 @@ class Journal:
                 written = await write()
             except (AppendRejected, LogUnavailable) as error:
                 if self._is_closing or not may_wait:
-                    self._fail(error)
+                    self.fail(error)
                     break
                 self._block(error)
                 await self._sleep(RETRY_DELAY_S)
             except LogError as error:
-                self._fail(error)
+                self.fail(error)
             else:
                 if self.is_blocked:
                     self.is_blocked = False
@@ -404,8 +435,8 @@ class Journal:
             self.is_blocked = True
             self._on_short(True)
 
-    def _fail(self, error: Exception) -> None:
-        """Confirm nothing any more, and let nobody wait for it."""
+    def fail(self, error: Exception) -> None:
+        """Confirm nothing any more, and let nobody wait for it: what is on the disk stays so."""
         if self.failure is None:
             logger.critical("the log failed, nothing is confirmed any more: %s", error)
             self.failure = str(error)
@@ -472,12 +503,15 @@ class Journal:
         segments = self.segments.to_compact()
         queue_ids = {queue_id for segment in segments for queue_id in segment.alive}
         size = 0
+        paged: set[int] = set()
         for run in rewritten_runs(segments, self.messages_of(queue_ids)):
             assert run.rewrites is not None
             run.rewrites.is_moving = True
             self._open.add(run)
             size += run.size
-            if size >= COMPACTION_SIZE:
+            if run.paged_size:
+                paged.add(run.offset)
+            if size >= COMPACTION_SIZE or len(paged) >= COMPACTED_READS_MAX:
                 break
         if self._open:
             self._work.set()

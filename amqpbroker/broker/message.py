@@ -20,13 +20,18 @@ if TYPE_CHECKING:
 class Message:
     """Content as published. One object serves all queues that it was routed to.
 
-    A message that is kept on disk has a ``run`` and a ``sequence`` (see ``journal``).
+    A message that is kept on disk has a ``run`` and a ``sequence`` (see ``journal``). Its body may
+    be there and not in memory: then ``body`` is None, and ``paging`` reads it.
     """
 
     __slots__ = ("body", "publication", "run", "sequence")
 
     def __init__(
-        self, publication: Publication, body: bytes, run: Run | None = None, sequence: int = 0
+        self,
+        publication: Publication,
+        body: bytes | None,
+        run: Run | None = None,
+        sequence: int = 0,
     ) -> None:
         self.publication = publication
         self.body = body

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from amqpbroker.broker.bodies import bodies_now, may_deliver
 from amqpbroker.broker.grouped_ready import GroupedReady
 
 if TYPE_CHECKING:
@@ -32,11 +33,15 @@ class MessageGroups:
         """Deliver the first messages of all groups that have none on loan, in the queue's order."""
         queue, ready = self.queue, self.ready
         while ready.has_next():
+            if not may_deliver(queue):
+                return
             turn = queue.consumers.next()
             if turn is None:
                 return
             position, message, is_redelivered = ready.pop()
-            queue.deliver_run(turn[0], position, [message], is_redelivered)
+            bodies = bodies_now(queue.journal, (message,))
+            assert bodies is not None, "it is at hand"
+            queue.deliver_run(turn[0], position, [message], bodies, is_redelivered)
 
     def get(self) -> Ready | None:
         """Take the first message that may be taken, None if there is none."""

@@ -29,6 +29,7 @@ from amqpbroker.broker.deduplicating import WINDOW_PREFIX
 from amqpbroker.broker.delayed import NAME as DELAYED
 from amqpbroker.broker.journal import Journal, Keeper
 from amqpbroker.broker.metadata import VHostMetadata
+from amqpbroker.broker.paging import Pager
 from amqpbroker.broker.queue_types import create_queue
 from amqpbroker.broker.recovery import recover
 from amqpbroker.broker.store import Store, binding_of, load_policies, load_users, unpack
@@ -172,6 +173,7 @@ async def _running(
         try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(journal.run)
+                tasks.start_soon(journal.pager.run)
                 try:
                     yield
                 finally:
@@ -238,7 +240,8 @@ async def _build(
     store = Store(catalog)
     broker = Broker(config, store, clock)
     store.queues = queues = _restore(broker, snapshot)
-    recovered = await recover(log, queues, on_progress)
+    pager = Pager(log, config.body_memory_limit, flush=broker.flush)
+    recovered = await recover(log, queues, pager, on_progress)
     is_new = not snapshot.vhosts and not snapshot.users
     if is_new and recovered.next_sequence > 1:
         raise CatalogError(
@@ -256,6 +259,7 @@ async def _build(
         segments=recovered.segments,
         flush=broker.flush,
         on_short=partial(broker.alarms.set, "disk", "log"),
+        pager=pager,
         now_ms=clock.wall_ms,
     )
     journal.messages_of = broker.messages_of

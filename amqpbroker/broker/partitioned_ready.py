@@ -88,6 +88,11 @@ class PartitionedReady(IndexedReady):
         """Return the partition with the oldest message, None if they have none."""
         return min((item for item in partitions if item), key=Level.first, default=None)
 
+    def peek(self) -> Message | None:
+        """Return the oldest message of the partitions of which nothing is on loan, or None."""
+        partition = self.oldest(item for item in self.partitions if not item.loan_count)
+        return None if partition is None else partition.peek()
+
     def pop(self) -> Ready:
         """Take the oldest message of all.
 

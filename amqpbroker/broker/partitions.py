@@ -14,6 +14,7 @@ from __future__ import annotations
 from heapq import heapify, heappop, heapreplace
 from typing import TYPE_CHECKING
 
+from amqpbroker.broker.bodies import bodies_now, is_at_hand
 from amqpbroker.broker.partitioned_ready import PartitionedReady
 
 if TYPE_CHECKING:
@@ -59,8 +60,13 @@ class Partitions:
                 queue.consumers.block(consumer)
                 return
             partition = heads[0][1]
+            if not is_at_hand(queue.journal, partition.peek(), queue.pump):
+                heappop(heads)
+                continue
             position, message, is_redelivered = ready.pop_of(partition)
-            queue.deliver_run(consumer, position, [message], is_redelivered)
+            bodies = bodies_now(queue.journal, (message,))
+            assert bodies is not None, "it is at hand"
+            queue.deliver_run(consumer, position, [message], bodies, is_redelivered)
             if partition:
                 heapreplace(heads, (partition.first(), partition))
             else:

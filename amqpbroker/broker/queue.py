@@ -15,6 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from amqpbroker.broker.arguments import queue_type
+from amqpbroker.broker.bodies import in_memory, may_deliver, take_paged
 from amqpbroker.broker.consumer import Consumers
 from amqpbroker.broker.dead_letter import EXPIRED, MAXLEN
 from amqpbroker.broker.delivery_count import uncounted
@@ -76,6 +77,7 @@ class Queue:
         "window",
     )
 
+    keeps_bodies: ClassVar[bool] = False
     keeps_transient: ClassVar[bool] = False
     """Whether the log keeps all its messages, not only persistent ones."""
     is_refusing_late: ClassVar[bool] = False
@@ -356,6 +358,8 @@ class Queue:
             return
         ready = self.ready
         while ready:
+            if self.journal is not None and self.journal.pager.is_used and not may_deliver(self):
+                return
             turn = self.consumers.next()
             if turn is None:
                 return
@@ -363,24 +367,35 @@ class Queue:
             session = consumer.channel.session
             left = min(room, len(ready))
             while left > 0:
-                position, run, is_redelivered = ready.pop_run(left, session.room_size)
-                self.deliver_run(consumer, position, run, is_redelivered)
+                if self.journal is not None and self.journal.pager.is_used:
+                    taken = take_paged(self, left, session.room_size)
+                    if taken is None:
+                        return
+                    position, run, bodies, is_redelivered = taken
+                else:
+                    position, run, is_redelivered = ready.pop_run(left, session.room_size)
+                    bodies = in_memory(run)
+                self.deliver_run(consumer, position, run, bodies, is_redelivered)
                 left -= len(run)
                 if session.is_full:
                     break
 
     def deliver_run(
-        self, consumer: Consumer, position: int, run: list[Message], is_redelivered: bool
+        self,
+        consumer: Consumer,
+        position: int,
+        run: list[Message],
+        bodies: list[bytes],
+        is_redelivered: bool,
     ) -> None:
         """Deliver messages that share a publication, from ``position`` on."""
         channel = consumer.channel
+        publication = run[0].publication
         if len(run) == 1:
-            first_tag = channel.deliver(consumer, run[0], is_redelivered)
+            first_tag = channel.deliver(consumer, publication, bodies[0], is_redelivered)
         else:
-            publication = run[0].publication
             size = consumer.encoder.size(publication)
-            bodies = [message.body for message in run]
-            first_tag = channel.deliver_run(consumer, publication, bodies, size)
+            first_tag = channel.deliver_run(consumer, publication, bodies, size, is_redelivered)
         if not consumer.no_ack:
             self._lend(consumer, position, first_tag, run)
         elif run[0].run is not None:

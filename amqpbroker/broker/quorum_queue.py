@@ -110,11 +110,16 @@ class QuorumQueue(Queue):
             self.expiry.watch(position, (message,))
 
     def deliver_run(
-        self, consumer: Consumer, position: int, run: list[Message], is_redelivered: bool
+        self,
+        consumer: Consumer,
+        position: int,
+        run: list[Message],
+        bodies: list[bytes],
+        is_redelivered: bool,
     ) -> None:
         """Deliver messages; one with a count has been delivered before."""
         is_redelivered = is_redelivered or delivery_count(run[0]) > 0
-        super().deliver_run(consumer, position, run, is_redelivered)
+        super().deliver_run(consumer, position, run, bodies, is_redelivered)
 
     def get(self) -> Ready | None:
         """Take the message at the head for basic.get, which is always told the delivery count."""

@@ -92,26 +92,45 @@ class ReadyMessages:
         self._head += 1
         return Ready(position, message, position < self._redelivered_until)
 
+    def peek(self) -> Message | None:
+        """Return the message at the head, None if there is none."""
+        if self._returned:
+            return self._returned[0][1]
+        return self._messages[0] if self._messages else None
+
+    def look_ahead(self, count: int) -> Message | None:
+        """Return the message so many places behind the head or the last one, None if unknown."""
+        messages = self._messages
+        return messages[min(count, len(messages) - 1)] if messages else None
+
     def pop_run(self, count_max: int, size_max: int) -> tuple[int, list[Message], bool]:
-        """Take messages at the head that share a publication and have not been delivered before.
+        """Take messages at the head that share a publication, and whether they were delivered.
 
         Returns the position of the first, at most ``count_max`` messages whose bodies take little
-        more than ``size_max`` bytes, and whether they are redelivered: then it is one message.
+        more than ``size_max`` bytes, and whether they are redelivered: all of them.
         Raises :class:`IndexError` if there is none.
         """
-        if self._returned or self._head < self._redelivered_until:
-            position, message, is_redelivered = self.pop()
-            return position, [message], is_redelivered
+        if self._returned:
+            position, message, _ = self.pop()
+            return position, [message], True
         messages = self._messages
         message = messages.popleft()
         publication = message.publication
         run = [message]
         count = min(count_max, size_max // (publication.body_size + 1) + 1)
+        position = self._head
+        is_redelivered = position < self._redelivered_until
+        if is_redelivered:
+            count = min(count, self._redelivered_until - position)
         while len(run) < count and messages and messages[0].publication is publication:
             run.append(messages.popleft())
-        position = self._head
         self._head += len(run)
-        return position, run, False
+        return position, run, is_redelivered
+
+    def put_back(self, position: int, messages: Sequence[Message]) -> None:
+        """Undo the end of a ``pop_run``: from ``position`` on."""
+        self._messages.extendleft(reversed(messages))
+        self._head = position
 
     def give_back(self, position: int, message: Message) -> None:
         """Put a message back where it was; it will leave as redelivered (FEATURES A6.9)."""

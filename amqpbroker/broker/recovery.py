@@ -3,7 +3,8 @@
 One pass over the log: enqueues fill a dict per queue, settles empty it again. Records of queues
 that the catalog does not know are dropped, and so are spilled transient messages. What is left is
 put into the queues in the order of sequence numbers, as redelivered: whether somebody had seen a
-message before the crash is not known (FEATURES A6.3).
+message before the crash is not known (FEATURES A6.3). Bodies beyond the memory budget stay in the
+log (``paging``).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from amqpbroker.broker.journal import Keeper
+    from amqpbroker.broker.paging import Pager
     from amqpbroker.storage.log import Batch, SegmentedLog
 
 
@@ -38,8 +40,9 @@ class Recovered(NamedTuple):
 class Replay:
     """The state of a replay; feed it the batches in order, then ``finish``."""
 
-    def __init__(self, queues: Mapping[int, Keeper]) -> None:
+    def __init__(self, queues: Mapping[int, Keeper], pager: Pager) -> None:
         self._queues = queues
+        self._pager = pager
         self._messages: dict[int, dict[int, Message]] = {number: {} for number in queues}
         self._last_sequence = 0
         self._last_publication: tuple[EnqueueRecord, Publication] | None = None
@@ -77,8 +80,12 @@ class Replay:
         ids = tuple(queue.id for queue in queues)
         run = Run(record.first, ids, record.timestamp_ms)
         run.segment, run.offset = segment, offset
+        is_paged = False
+        if not any(queue.keeps_bodies for queue in queues):
+            is_paged = self._pager.admit(run, record.body_size * record.message_count)
         for sequence in range(record.first, last + 1):
-            message = Message(publication, record.body(sequence), run, sequence)
+            body = None if is_paged else record.body(sequence)
+            message = Message(publication, body, run, sequence)
             for queue in queues:
                 known = self._messages[queue.id]
                 before = known.get(sequence)
@@ -152,6 +159,7 @@ class Replay:
 async def recover(
     log: SegmentedLog,
     queues: Mapping[int, Keeper],
+    pager: Pager,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Recovered:
     """Replay a log into durable queues by id; ``on_progress`` gets offsets done and in all.
@@ -160,7 +168,7 @@ async def recover(
     """
     extent = await log.extent()
     starts = [Segment(item.first) for item in log.segments()]
-    replay = Replay(queues)
+    replay = Replay(queues, pager)
     index = 0
     async for batch in log.read(extent.first):
         while index + 1 < len(starts) and starts[index + 1].first <= batch.offset:

@@ -16,6 +16,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
 from amqpbroker.broker.arguments import INTEGERS
+from amqpbroker.broker.bodies import bodies_now
 from amqpbroker.broker.dead_letter import deaths_of
 from amqpbroker.broker.delivery_count import EXCEPTION_MESSAGE, original_of
 from amqpbroker.broker.indexed_ready import IndexedReady
@@ -243,8 +244,11 @@ class Redrive:
         self.moved[name] = self.moved.get(name, 0) + 1
 
     def _move(self, position: int, message: Message, target: Queue) -> None:
+        bodies = bodies_now(self.queue.journal, (message,))
+        if bodies is None:
+            return
         self._ready.remove(position)
-        Route(revived(message.publication), (target,)).publish(None, [message.body])
+        Route(revived(message.publication), (target,)).publish(None, bodies)
         self.queue.settle((message,))
 
 

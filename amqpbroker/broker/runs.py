@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from amqpbroker.broker.message import Message
+    from amqpbroker.broker.paging import Pager
     from amqpbroker.broker.segments import Segment
 
 
@@ -30,13 +31,17 @@ class Run:
         "first",
         "gone",
         "histories",
+        "memory_size",
         "messages",
         "offset",
+        "paged_size",
+        "pager",
         "queue_ids",
         "rewrites",
         "segment",
         "staged_in",
         "timestamp_ms",
+        "twins",
     )
 
     def __init__(self, first: int, queue_ids: tuple[int, ...], timestamp_ms: int) -> None:
@@ -58,6 +63,47 @@ class Run:
         """(queue id, sequence, history) of rewritten messages that had come back before."""
         self.segment: Segment | None = None
         self.offset = -1
+        """Of the batch that holds the messages (of the old one until they are rewritten)."""
+        self.pager: Pager | None = None
+        self.memory_size = 0
+        """Bytes of bodies that count for the memory budget."""
+        self.paged_size = 0
+        """Bytes of bodies that are in the log only."""
+        self.twins: list[Sequence[Message]] | None = None
+        """Further objects for the same messages, until the commit is done."""
+
+    def hold(self, pager: Pager, size: int) -> None:
+        """Let bodies count for the memory budget until they are dropped, or all are gone."""
+        self.pager = pager
+        self.memory_size = size
+        pager.size += size
+
+    def keep(self) -> None:
+        """Let the bodies stay in memory whatever the budget is; they count no more."""
+        if self.pager is not None:
+            self.pager.size -= self.memory_size
+            self.memory_size = 0
+            self.pager = None
+
+    def page_out(self) -> None:
+        """The bodies are not in memory any more."""
+        pager, size = self.pager, self.memory_size
+        assert pager is not None
+        pager.size -= size
+        self.memory_size = 0
+        self.hold_paged(pager, size)
+
+    def hold_paged(self, pager: Pager, size: int) -> None:
+        """Let bodies count as paged out until all are gone."""
+        self.pager = pager
+        self.paged_size += size
+        pager.paged_size += size
+
+    def __del__(self) -> None:
+        pager = self.pager
+        if pager is not None:
+            pager.size -= self.memory_size
+            pager.paged_size -= self.paged_size
 
     @property
     def size(self) -> int:
@@ -104,7 +150,7 @@ def _record(messages: Sequence[Message], ids: tuple[int, ...], timestamp_ms: int
         publication.routing_key.encode("utf-8", "surrogateescape"),
         stored_properties(publication),
         publication.body_size,
-        b"".join([message.body for message in messages]),
+        b"".join([message.body for message in messages if message.body is not None]),
         timestamp_ms,
     )
 
@@ -150,6 +196,7 @@ def rewritten_runs(
 
 
 def _rewritten(old: Run, group: _Survivors) -> Run:
+    """Return a run for survivors; bodies that are not in memory are fetched when it is written."""
     sequences = sorted(group.messages)
     run = Run(old.first, tuple(sorted(group.alive)), old.timestamp_ms)
     run.rewrites = old.segment
@@ -157,6 +204,13 @@ def _rewritten(old: Run, group: _Survivors) -> Run:
     run.gone = {number: set(sequences) - alive for number, alive in group.alive.items()}
     run.alive = {number: len(alive) for number, alive in group.alive.items()}
     run.histories = group.histories
+    run.offset = old.offset
+    if old.pager is not None:
+        present = [message for message in run.messages if message.body is not None]
+        size = run.messages[0].publication.body_size
+        run.hold(old.pager, size * len(present))
+        run.hold_paged(old.pager, size * (len(run.messages) - len(present)))
+        run.twins = [group.objects]
     for message in group.objects:
         message.run = run
     return run

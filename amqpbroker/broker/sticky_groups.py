@@ -13,6 +13,7 @@ from heapq import heappop, heappush
 from itertools import count
 from typing import TYPE_CHECKING, Final
 
+from amqpbroker.broker.bodies import bodies_now, is_at_hand
 from amqpbroker.broker.grouped_ready import STALE_COUNT_MIN
 from amqpbroker.broker.message_groups import MessageGroups
 from amqpbroker.broker.murmur2 import murmur2
@@ -77,7 +78,7 @@ class StickyGroups(MessageGroups):
     def _deliver_free(self) -> None:
         """Deliver what has no group to whose turn it is."""
         free = self._lanes.get(None)
-        while free and self._has_next(free):
+        while free and self._has_next(free) and self._is_at_hand(free):
             turn = self.queue.consumers.next()
             if turn is None:
                 return
@@ -99,6 +100,8 @@ class StickyGroups(MessageGroups):
             if consumer.room() <= 0:
                 self.queue.consumers.block(consumer)
                 return
+            if not self._is_at_hand(lane):
+                return
             self._deliver_from(lane, consumer)
 
     def _has_next(self, lane: list[int]) -> bool:
@@ -109,10 +112,17 @@ class StickyGroups(MessageGroups):
             self._lanes_count -= 1
         return False
 
+    def _is_at_hand(self, lane: list[int]) -> bool:
+        """Return whether the body of the first message is; if not, the queue pumps later."""
+        message = self.ready.find(lane[0])
+        return message is not None and is_at_hand(self.queue.journal, message, self.queue.pump)
+
     def _deliver_from(self, lane: list[int], consumer: Consumer) -> None:
         self._lanes_count -= 1
         position, message, is_redelivered = self.ready.take(heappop(lane))
-        self.queue.deliver_run(consumer, position, [message], is_redelivered)
+        bodies = bodies_now(self.queue.journal, (message,))
+        assert bodies is not None, "it is at hand"
+        self.queue.deliver_run(consumer, position, [message], bodies, is_redelivered)
 
     def get(self) -> Ready | None:
         """Take the first message that may be taken, None if there is none."""

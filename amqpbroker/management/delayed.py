@@ -48,7 +48,7 @@ def _describe(item: Pending, vhost: str) -> dict[str, Any]:
     return {
         "deliver_at": item.due_ms,
         "id": str(item.id),
-        "payload_bytes": len(item.body),
+        "payload_bytes": item.publication.body_size,
         "vhost": vhost,
         **describe_content(item.publication),
     }
@@ -102,7 +102,8 @@ async def list_next(call: Api, vhost: str) -> Answer:
 async def show(call: Api, vhost: str, message_id: str) -> Answer:
     """Show a message with its payload."""
     item = await _find(call, call.vhost(vhost), message_id, "read")
-    return Json({**_describe(item, vhost), **describe_payload(item.body)})
+    content = call.vhost(vhost).delayed.body(item.id) or b""
+    return Json({**_describe(item, vhost), **describe_payload(content)})
 
 
 @router.put("/delayed/{vhost:name}/{message_id}")

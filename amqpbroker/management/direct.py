@@ -16,18 +16,19 @@ import anyio
 from amqpbroker.auth.backends.backend import answered
 from amqpbroker.auth.sasl.mechanism import Peer
 from amqpbroker.broker import handlers
+from amqpbroker.broker.bodies import bodies_now, wait_for_head
 from amqpbroker.broker.channel import Channel
 from amqpbroker.broker.confirms import Confirms
 from amqpbroker.broker.message import Delivery
 from amqpbroker.broker.session import Session
-from amqpbroker.errors import SoftError
+from amqpbroker.errors import SoftError, internal_error
 from amqpbroker.management.errors import bad_request
 from amqpbroker.wire.codec import decode_method, encode_method
 from amqpbroker.wire.events import Publish
 from amqpbroker.wire.methods import BasicAck, BasicNack
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator
 
     from amqpbroker.auth.permissions import Kind, Permission
     from amqpbroker.auth.principal import Principal
@@ -107,14 +108,23 @@ class DirectSession(Session):
             return False
         return True
 
-    def take(self, queue: Queue, count: int) -> Iterator[Ready]:
-        """Yield up to ``count`` messages from the head, all for a negative one; they are lent."""
+    async def take(self, queue: Queue, count: int) -> AsyncIterator[tuple[Ready, bytes]]:
+        """Yield up to ``count`` messages from the head, all for a negative one; they are lent.
+
+        Each comes with its body. Raises :class:`~amqpbroker.errors.HardError` 541 for one that
+        cannot be read.
+        """
         while count != 0:
+            while (waiting := wait_for_head(queue)) is not None:
+                await waiting
             ready = queue.get()
             if ready is None:
                 return
             self._lend(queue, ready.position, ready.message)
-            yield ready
+            bodies = bodies_now(queue.journal, (ready.message,))
+            if bodies is None:
+                raise internal_error("the message cannot be read")
+            yield ready, bodies[0]
             count -= 1
 
     def settle(self, outcome: str) -> None:

@@ -143,6 +143,7 @@ async def aliveness_test(call: Api, vhost: str) -> Answer:
     with call.direct(found) as session:
         await session.ask(declare)
         await session.publish(Publication.of("", ALIVENESS_QUEUE, {}, len(body)), body)
-        fetched = list(session.take(found.queue(ALIVENESS_QUEUE, session), 1))
+        queue = found.queue(ALIVENESS_QUEUE, session)
+        fetched = [body async for _, body in session.take(queue, 1)]
         session.settle("ack")
     return _ok() if fetched else _failed(reason="the message did not come back")

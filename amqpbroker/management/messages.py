@@ -20,7 +20,6 @@ from amqpbroker.wire.properties import PROPERTIES
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from amqpbroker.broker.message import Message
     from amqpbroker.management.direct import DirectSession
 
 router = new_router()
@@ -129,30 +128,24 @@ async def get(call: Api, vhost: str, name: str) -> Answer:
     try:
         with call.direct(found) as session:
             await session.permit("queue", name, "read")
-            return Json(_fetch(session, name, body))
+            return Json(await _fetch(session, name, body))
     except AmqpError as error:
         raise of_get(error) from None
 
 
-def _fetch(session: DirectSession, name: str, body: Get) -> list[dict[str, Any]]:
+async def _fetch(session: DirectSession, name: str, body: Get) -> list[dict[str, Any]]:
     queue = session.channel.vhost.queue(name, session)
     rows = [
         {
             "redelivered": ready.redelivered,
             "message_count": len(queue.ready),
-            **_describe(ready.message, body),
+            **describe_content(ready.message.publication),
+            **describe_payload(content, body.encoding, body.truncate),
         }
-        for ready in session.take(queue, body.count)
+        async for ready, content in session.take(queue, body.count)
     ]
     session.settle(_OUTCOMES[body.ackmode])
     return rows
-
-
-def _describe(message: Message, body: Get) -> dict[str, Any]:
-    return {
-        **describe_content(message.publication),
-        **describe_payload(message.body, body.encoding, body.truncate),
-    }
 
 
 def describe_content(publication: Publication) -> dict[str, Any]:

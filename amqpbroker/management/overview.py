@@ -106,6 +106,9 @@ async def overview(call: Api) -> Answer:
     }
     if sees_all:
         shown |= {"listeners": listeners(call), "contexts": contexts(call)}
+        journal = call.broker.journal
+        if journal is not None:
+            shown["body_memory"] = journal.pager.statistics()
     return Json(shown)
 
 

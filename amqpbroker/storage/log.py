@@ -29,11 +29,13 @@ This interface is fixed (DESIGN.md, section 6). Backends: `memory`, `segment_log
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
     from uuid import UUID
+
+T = TypeVar("T")
 
 Offset: TypeAlias = int
 """The number of a batch in its log, from 0. (A *position* is a byte in a file.)"""
@@ -225,6 +227,19 @@ class SegmentedLog(Log, Protocol):
         The active segment is kept in any case. Idempotent. Survives a crash at any point: done,
         not done, or finished by the next opening. Raises LogUnavailable.
         """
+        ...
+
+    def read_now(self, start: Offset) -> Sequence[Batch]:
+        """Return the batch at ``start``, and those behind it that the same read has brought.
+
+        Blocks for one read of a bounded size, or of one batch if that is larger; for what is
+        needed at once and seldom, or from a thread. What was dropped is left out, beyond the end
+        there is nothing. Raises Truncated, Corrupt, LogUnavailable.
+        """
+        ...
+
+    async def run_aside(self, job: Callable[[], T]) -> T:
+        """Run a job that reads where reading holds nobody up; return or raise what it does."""
         ...
 
     async def close(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_right
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 from uuid import UUID, uuid4
 
 from anyio.lowlevel import checkpoint
@@ -27,6 +27,8 @@ from amqpbroker.storage.ranges import Ranges
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
+
+T = TypeVar("T")
 
 BATCH_SIZE_MAX: Final = 8 * 1024 * 1024
 """Bytes, default of all local backends: far above a group commit, small to hold in memory."""
@@ -116,6 +118,19 @@ class MemoryLog:
                 return
             yield self._batch_at(offset)
             offset += 1
+
+    def read_now(self, start: Offset) -> Sequence[Batch]:
+        """See `log.SegmentedLog.read_now`."""
+        first = self._gone.skip(0)
+        if start < first:
+            raise Truncated(start, first)
+        offset = self._gone.skip(start)
+        return [self._batch_at(offset)] if offset <= self._last else []
+
+    async def run_aside(self, job: Callable[[], T]) -> T:
+        """See `log.SegmentedLog.run_aside`."""
+        await checkpoint()
+        return job()
 
     async def fence(self, *, after: Offset, epoch: int, owner: str) -> MemoryWriter:
         """See `log.Log.fence`."""

@@ -97,6 +97,18 @@ class Reader:
                 raise Damaged("the segment ends in the middle of a batch")
             data = file.read(self._position, first.total_size)
         batches: list[Batch] = []
+        try:
+            self._decode_all(data, segment, stop, batches)
+        except Damaged:
+            if not batches:
+                raise
+            # What is sound comes first; the next piece begins with the damage.
+        return batches
+
+    def _decode_all(
+        self, data: bytes, segment: Segment, stop: Offset, batches: list[Batch]
+    ) -> None:
+        """Add the batches in a piece to ``batches``, and go on to behind them."""
         seed, cipher = self._store.seed, segment.cipher
         start, at, size = self._position, 0, len(data)
         while header := self._header(data, at, stop):
@@ -111,7 +123,6 @@ class Reader:
             self._position = start + at
             self._epoch = header.epoch
             self._due = offset + 1
-        return batches
 
     def _header(self, data: bytes, at: int, stop: Offset) -> Header | None:
         """Return the header at ``at``; None where the piece or the work ends."""

@@ -16,7 +16,7 @@ This file is the thin asynchronous skin; `segment_store` appends and deletes, `r
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from uuid import UUID, uuid4
 
 from amqpbroker.storage.executor import Executor, SharedExecutor, ThreadExecutor
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
     from amqpbroker.storage.disk import Disk
+
+T = TypeVar("T")
 
 
 class SegmentLog:
@@ -96,6 +98,14 @@ class SegmentLog:
         while batches := await self._executor.read(reader.next_piece):
             for batch in batches:
                 yield batch
+
+    def read_now(self, start: Offset) -> Sequence[Batch]:
+        """See `SegmentedLog.read_now`."""
+        return Reader(self._store, start, None).next_piece()
+
+    async def run_aside(self, job: Callable[[], T]) -> T:
+        """See `SegmentedLog.run_aside`."""
+        return await self._executor.read(job)
 
     async def offset_for_time(self, timestamp_ms: int) -> Offset | None:
         """Return the first offset whose batch is not older than ``timestamp_ms``, or None.

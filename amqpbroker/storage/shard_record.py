@@ -72,6 +72,17 @@ class EnqueueRecord(NamedTuple):
         return self.bodies[start : start + self.body_size]
 
 
+class Bodies(NamedTuple):
+    """Where the bodies of the messages ``first`` ≤ sequence < ``end`` lie in a record."""
+
+    first: int
+    end: int
+    body_size: int
+    start: int
+    """Position in ``data`` of the first."""
+    data: bytes
+
+
 class SettleRecord(NamedTuple):
     """Messages that left a queue for good."""
 
@@ -168,6 +179,25 @@ def decode(data: bytes) -> ShardRecord:
     except (struct.error, IndexError):
         pass
     raise BadRecord(f"not a shard record: {data[:16].hex()}")
+
+
+def bodies_in(data: bytes) -> Bodies | None:
+    """Return where the bodies lie in an enqueue, None for another record; nothing is copied.
+
+    Raises :class:`BadRecord`.
+    """
+    try:
+        if data[0] != ENQUEUE:
+            return None
+        _, _, first, count, queue_count, body_size, raw_size, _ = _ENQUEUE.unpack_from(data)
+        pos = _ENQUEUE.size + 4 * queue_count
+        pos += 1 + data[pos]
+        pos += 1 + data[pos] + raw_size
+    except (struct.error, IndexError):
+        pos = -1
+    if pos < 0 or pos + count * body_size != len(data):
+        raise BadRecord(f"not a shard record: {data[:16].hex()}")
+    return Bodies(first, first + count, body_size, pos, data)
 
 
 def _decode_enqueue(data: bytes) -> EnqueueRecord:

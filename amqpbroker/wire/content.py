@@ -260,9 +260,14 @@ class DeliverEncoder:
         return b"%b%b%b%b" % (self._head, _TAG.pack(delivery_tag), tail, frames)
 
     def deliver_run(
-        self, out: list[bytes], first_tag: int, publication: Publication, bodies: Sequence[bytes]
+        self,
+        out: list[bytes],
+        first_tag: int,
+        publication: Publication,
+        bodies: Sequence[bytes],
+        redelivered: bool = False,
     ) -> None:
-        """Append first deliveries of messages that share ``publication``; tags count up.
+        """Append deliveries of messages that share ``publication``; tags count up.
 
         One pass through C iterators: no bytecode is run per message.
         """
@@ -270,20 +275,18 @@ class DeliverEncoder:
         if not 0 < size <= self._frame_size_max - FRAME_OVERHEAD_SIZE:
             tags = range(first_tag, first_tag + len(bodies))
             out += [
-                self.deliver(tag, False, publication, body)
+                self.deliver(tag, redelivered, publication, body)
                 for tag, body in zip(tags, bodies, strict=True)
             ]
             return
         if publication is not self._publication:
             self._prepare(publication)
+        tail = b"\x01" + self._fresh[1:] if redelivered else self._fresh
         if len(bodies) == 1:
-            tag = _TAG.pack(first_tag)
-            out.append(b"%b%b%b%b\xce" % (self._head, tag, self._fresh, bodies[0]))
+            out.append(b"%b%b%b%b\xce" % (self._head, _TAG.pack(first_tag), tail, bodies[0]))
             return
         tags = range(first_tag, first_tag + len(bodies))
-        pieces = zip(
-            repeat(self._head), map(_TAG.pack, tags), repeat(self._fresh), bodies, repeat(_END)
-        )
+        pieces = zip(repeat(self._head), map(_TAG.pack, tags), repeat(tail), bodies, repeat(_END))
         out.extend(chain.from_iterable(pieces))
 
     def _prepare(self, publication: Publication) -> None:

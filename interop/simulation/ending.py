@@ -109,6 +109,7 @@ async def _quiet(world: World) -> None:
         if world.now() > deadline:
             raise Violation(f"no answer to {waiting}")
         await anyio.sleep(0.05)
+    await _read_back(world)
     for queue in world.broker.vhosts["/"].queues.values():
         for consumer in queue.consumers if queue.ready else ():
             is_full = consumer.channel.session.is_full
@@ -128,6 +129,15 @@ def _may_get(queue: Queue, consumer: BrokerConsumer) -> bool:
     )
 
 
+async def _read_back(world: World) -> None:
+    """Wait until bodies that are not in memory have been read and delivered."""
+    deadline = world.now() + ANSWER_TIMEOUT_S
+    while world.journal.pager.is_reading:
+        if world.now() > deadline:
+            raise Violation("messages are not read back")
+        await anyio.sleep(0.01)
+
+
 def _is_busy(channel: Channel, now: float) -> bool:
     return channel.is_waiting or (channel.is_open and channel.party.deaf_until >= now)
 
@@ -135,14 +145,15 @@ def _is_busy(channel: Channel, now: float) -> bool:
 async def _drain(world: World, channel: Channel, spec: QueueSpec) -> None:
     count = await channel.declare(spec, passive=True)
     world.trace("%s holds %d messages", spec.name, count)
-    got = []
+    got, may_expire = [], world.model.may_expire(spec)  # some while the others are read back
     if count:
         known = len(channel.unsettled)
         await channel.consume(spec, spec.name, no_ack=False)
+        await _read_back(world)
         await channel.cancel(spec.name)
         got = [copy for copy, _ in channel.unsettled.values()][known:]
     world.model.drain(spec.name, got)
-    if len(got) != count and not world.model.may_expire(spec):
+    if len(got) != count and not may_expire:
         raise Violation(f"{spec.name} says it has {count} messages, and has {len(got)}")
 
 

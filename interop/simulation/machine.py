@@ -47,6 +47,8 @@ class Machine:
         self._catalog_latency_s = LATENCY_S * random.choice(SPEED_FACTORS)
         self._commits_at_start = 0
         self._answers_left = 0
+        self.is_paging = False
+        """Whether reading goes on while the broker runs, so that it must take time."""
         self.went_off = anyio.Event()
         """Set by a crash that nobody has raised."""
 
@@ -118,7 +120,12 @@ class Machine:
 
     async def read(self, job: Callable[[], T]) -> T:
         """See `storage.executor.Executor`."""
-        return job()
+        if not self.is_paging:
+            return job()
+        await self._pass_time(self._log_latency_s)
+        result = job()
+        await self._pass_time(self._log_latency_s)
+        return result
 
     def close(self) -> None:
         """See `storage.executor.Executor`."""

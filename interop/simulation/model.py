@@ -338,6 +338,10 @@ class Model:
             for message in self.messages.values()
             for copy in message.copies
             if spec in (copy.spec, copy.spec.grave)
+        ) or any(
+            message.ttl_ms is not None
+            for message in self.messages.values()
+            if message.is_spread and spec.name in self._visitors
         )
 
     def check_all_found(self) -> None:

@@ -43,11 +43,12 @@ if TYPE_CHECKING:
 SEGMENT_SIZES: Final = (1024, 4096)
 """Drawn for each run."""
 COMPACTION_INTERVAL_MS: Final = 100
+MEMORY_LIMITS: Final = (None, None, 0, 200)
+"""Bytes of bodies that stay in memory, None for all of them; drawn for each run."""
 BATCH_SIZES: Final = (30, 300, 3000)
 """After which the journal begins another batch; drawn for each run."""
 LOOK_S: Final = 0.2
 """Between two looks at how a life goes."""
-_config = Config(is_memory=True)
 
 
 class World:
@@ -73,6 +74,14 @@ class World:
         self._scope = anyio.CancelScope()
         self._segment_size = self.random.choice(SEGMENT_SIZES)
         self._batch_size = self.random.choice(BATCH_SIZES)
+        # Of its own, so that what older seeds draw stays the same.
+        memory_limit = Random(f"memory {seed}").choice(MEMORY_LIMITS)
+        self._config = (
+            Config(is_memory=True)
+            if memory_limit is None
+            else Config(is_memory=True, body_memory_limit=memory_limit)
+        )
+        self.machine.is_paging = memory_limit is not None
         self._serial = 0
         self._is_stopping = False
 
@@ -189,7 +198,7 @@ class World:
         ground = Ground(machine.database, machine.disk, options, self._clock, machine)
         is_clean = False
         try:
-            async with in_process(ground, _config) as self._server:
+            async with in_process(ground, self._config) as self._server:
                 self.journal.batch_size = self._batch_size
                 self.journal.compaction_interval_ms = COMPACTION_INTERVAL_MS
                 await act()

@@ -100,7 +100,8 @@ class InstantCatalog(Changes):
 class DurableBroker:
     """A broker on a log; ``start`` it again and again."""
 
-    def __init__(self, log: SegmentedLog | None = None) -> None:
+    def __init__(self, log: SegmentedLog | None = None, **settings: Any) -> None:
+        self._config = Config(port=0, **settings)
         self.log: SegmentedLog = log or MemoryLog()
         self.catalog = InstantCatalog()
         self.clock = SetClock()
@@ -109,19 +110,18 @@ class DurableBroker:
 
     async def start(self) -> None:
         """Begin with what is in catalog and log; what the broker before had in memory is lost."""
-        config = Config(port=0)
         catalog = cast("Catalog", self.catalog)
         log = cast("SegmentLog", self.log)
         snapshot = self.catalog.snapshot()
         self.broker, self.journal = await _build(
-            config,
+            self._config,
             catalog,
             snapshot,
             log,
             lambda done, total: None,
             clock=Clock(self.clock, lambda: int(self.clock.now * 1000)),
         )
-        self.journal._sleep = self._sleep
+        self.journal._sleep = self.journal.pager._sleep = self._sleep
 
     async def _sleep(self, delay_s: float) -> None:
         self.slept.append(delay_s)
@@ -149,6 +149,11 @@ class DurableBroker:
         await self.commit()
         await self.commit()
 
+    async def read_back(self) -> None:
+        """Read what is wanted of bodies that are not in memory."""
+        while self.journal.pager.is_reading:
+            await self.journal.pager.serve()
+
     async def call(self, client: MemoryClient, command: base.Frame, channel: int = 1) -> None:
         """Have a method handled whose answer waits for the next commit."""
         async with anyio.create_task_group() as tasks:
@@ -172,9 +177,9 @@ class DurableBroker:
         return len(self.log.segments())
 
 
-async def running(log: SegmentedLog | None = None) -> DurableBroker:
+async def running(log: SegmentedLog | None = None, **settings: Any) -> DurableBroker:
     """Return a broker that has started."""
-    durable = DurableBroker(log)
+    durable = DurableBroker(log, **settings)
     await durable.start()
     return durable
 

@@ -91,7 +91,9 @@ class IndexedMachine(RuleBasedStateMachine):
     def holds_the_same(self) -> None:
         assert len(self.ready) == len(self.model)
         assert bool(self.ready) == bool(self.model)
-        assert self.ready.size == sum(len(item[2].body) for item in self.model)
+        if self.model:
+            assert self.ready.peek() is self.model[0][2]
+        assert self.ready.size == sum(item[2].publication.body_size for item in self.model)
         assert list(self.ready.placed()) == [(item[1], item[2]) for item in self.model]
         assert list(self.ready) == [item[2] for item in self.model]
 
@@ -141,3 +143,8 @@ def test_coming_and_going_leaves_nothing_behind() -> None:
         assert ready.remove(position) is taken.message
     (level,) = ready._levels
     assert len(level.order) < 100
+
+
+def test_there_is_no_head_where_there_is_nothing() -> None:
+    ready = IndexedReady()
+    assert (ready.peek(), ready.look_ahead(1)) == (None, None)

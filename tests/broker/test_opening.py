@@ -14,6 +14,7 @@ import anyio
 import pytest
 from pamqp import commands
 
+from amqpbroker.broker.bodies import in_memory
 from amqpbroker.broker.opening import CATALOG_NAME, SHARD_NAME, log_options, open_broker
 from amqpbroker.config import Config
 from amqpbroker.storage.catalog import CatalogError
@@ -63,7 +64,7 @@ async def fill(data_dir: Path, *bodies: bytes, **settings: Any) -> None:
 async def found(data_dir: Path, **settings: Any) -> list[bytes]:
     """Return what is in q, and leave it there."""
     async with opened(data_dir, **settings) as broker:
-        return [message.body for message in broker.vhosts["/"].queues["q"].ready]
+        return in_memory(list(broker.vhosts["/"].queues["q"].ready))
 
 
 async def test_in_memory_nothing_is_opened(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from amqpbroker.broker.bodies import in_memory
 from amqpbroker.broker.policies import NOTHING_IN_FORCE, Policy, in_order, merge
 from amqpbroker.broker.settings import ORDINARY, QueueSettings
 from tests.broker.clock import Clock
@@ -30,7 +31,7 @@ def policy(name: str = "p", pattern: str = "", **options: Any) -> Policy:
 
 
 def bodies(client: MemoryClient, queue: str) -> list[bytes]:
-    return [message.body for message in client.queue(queue).ready]
+    return in_memory(list(client.queue(queue).ready))
 
 
 # pure

@@ -10,6 +10,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from pamqp import commands
 
+from amqpbroker.broker.bodies import in_memory
 from amqpbroker.broker.indexed_ready import IndexedReady
 from amqpbroker.broker.ready import ReadyMessages
 from amqpbroker.broker.settings import QueueSettings
@@ -44,7 +45,7 @@ def advance(broker: Broker, clock: Clock, seconds: float) -> None:
 
 
 def bodies(client: MemoryClient, queue: str) -> list[bytes]:
-    return [message.body for message in client.queue(queue).ready]
+    return in_memory(list(client.queue(queue).ready))
 
 
 def expiring(ms: int) -> bytes:

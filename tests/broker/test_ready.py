@@ -87,3 +87,41 @@ def test_a_queue_that_never_held_a_message_shares_what_is_empty() -> None:
     first.extend([message()])
     assert (len(first), len(second)) == (1, 0)
     assert not ReadyMessages()
+
+
+def test_redelivered_messages_are_taken_together_but_not_with_others() -> None:
+    ready = ReadyMessages()
+    old, new = [message(), message()], [message()]
+    ready.recover(old)
+    ready.extend(new)
+    assert ready.pop_run(9, 9) == (0, old, True)
+    assert ready.pop_run(9, 9) == (2, new, False)
+
+
+def test_the_head_is_seen_without_being_taken() -> None:
+    ready = ReadyMessages()
+    first, second = message(), message()
+    ready.extend([first, second])
+    assert ready.peek() is first
+    position, taken, _ = ready.pop()
+    assert ready.peek() is second
+    ready.give_back(position, taken)
+    assert ready.peek() is first
+    assert len(ready) == 2
+
+
+def test_looking_ahead_ends_at_the_last() -> None:
+    ready = ReadyMessages()
+    assert ready.look_ahead(3) is None
+    messages = [message() for _ in range(3)]
+    ready.extend(messages)
+    assert [ready.look_ahead(count) for count in (0, 1, 2, 9)] == [*messages, messages[-1]]
+
+
+def test_the_end_of_a_run_is_put_back() -> None:
+    ready = ReadyMessages()
+    messages = [message() for _ in range(4)]
+    ready.extend(messages)
+    position, run, _ = ready.pop_run(3, 9)
+    ready.put_back(position + 1, run[1:])
+    assert ready.pop_run(9, 9) == (1, messages[1:], False)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from amqpbroker.broker.bodies import in_memory
+from amqpbroker.broker.paging import Pager
 from amqpbroker.broker.queue import Queue
 from amqpbroker.broker.recovery import Recovered, recover
 from amqpbroker.storage.log import Corrupt
@@ -33,6 +35,7 @@ class Log:
             )
             for number in (1, 2)
         }
+        self.limit = 1 << 20
         self.progress: list[tuple[int, int]] = []
 
     async def recovered(self, *batches: list[bytes]) -> Recovered:
@@ -41,16 +44,17 @@ class Log:
         writer = await self.log.fence(after=last, epoch=last + 2, owner="me")
         for records in batches:
             await writer.append(records)
-        return await recover(self.log, self.queues, lambda *done: self.progress.append(done))
+        pager = Pager(self.log, self.limit)
+        return await recover(self.log, self.queues, pager, lambda *done: self.progress.append(done))
 
     def bodies(self, number: int = 1) -> list[bytes]:
         """Return what is in a queue, in order."""
-        return [message.body for message in self.queues[number].ready]
+        return in_memory(list(self.queues[number].ready))
 
 
 async def test_a_new_log_is_empty() -> None:
     log = Log()
-    assert await recover(log.log, log.queues) == (1, [], 0, -1, 0)
+    assert await recover(log.log, log.queues, Pager(log.log, 0)) == (1, [], 0, -1, 0)
 
 
 async def test_what_was_enqueued_and_not_settled_is_there() -> None:
@@ -149,7 +153,7 @@ async def test_dropped_segments_are_passed_over() -> None:
     await log.recovered([enqueue(1, b"1")], [encode_settle(1, [1])], [enqueue(2, b"2")])
     await log.log.drop(1, 3)
     fresh = Log()
-    recovered = await recover(log.log, fresh.queues)
+    recovered = await recover(log.log, fresh.queues, Pager(log.log, 0))
     assert [segment.first for segment in recovered.segments] == [0, 3]
     assert fresh.bodies() == [b"2"]
     assert recovered.next_sequence == 3

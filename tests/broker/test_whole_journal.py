@@ -20,6 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pamqp import commands
 
+from amqpbroker.broker.bodies import in_memory
 from amqpbroker.storage.fake_disk import FakeDisk, PowerCut
 from tests.broker.durable import PERSISTENT, DurableBroker, fake_log
 
@@ -130,8 +131,8 @@ class World:
     def purge(self) -> None:
         """Drop what is ready in a queue."""
         name = self.random.choice(QUEUES)
-        for message in self.client.queue(name).ready:
-            self.stays[name][message.body].left = self._ticket
+        for body in self._found(name):
+            self.stays[name][body].left = self._ticket
         self.client.queue(name).purge()
 
     def delete(self) -> None:
@@ -210,7 +211,7 @@ class World:
         self.confirmed.clear()
 
     def _found(self, name: str) -> list[bytes]:
-        return [message.body for message in self.client.queue(name).ready]
+        return in_memory(list(self.client.queue(name).ready))
 
     def _compare(self, name: str, committed: int) -> None:
         found, stays = self._found(name), self.stays[name]

@@ -80,7 +80,7 @@ async def test_what_was_taken_goes_back_at_the_end(session: DirectSession, vhost
     await session.ask(declare("q"))
     await session.publish(Publication.of("", "q", {}, 1), b"x")
     queue = vhost.queues["q"]
-    assert [item.message.body for item in session.take(queue, 5)] == [b"x"]
+    assert [body async for _, body in session.take(queue, 5)] == [b"x"]
     assert (len(queue.ready), queue.unsettled_count) == (0, 1)
     session.finish()
     assert (len(queue.ready), queue.unsettled_count) == (1, 0)
@@ -91,7 +91,7 @@ async def test_settling(session: DirectSession, vhost: VHost, outcome: str, left
     await session.ask(declare("q"))
     await session.publish(Publication.of("", "q", {}, 1), b"x")
     queue = vhost.queues["q"]
-    assert len(list(session.take(queue, 1))) == 1
+    assert [body async for _, body in session.take(queue, 1)] == [b"x"]
     session.settle(outcome)
     session.settle(outcome)
     assert (len(queue.ready), queue.unsettled_count) == (left, 0)

@@ -170,9 +170,9 @@ def test_a_message_that_stays_ready_while_it_is_delivered(monkeypatch: pytest.Mo
     deliver, calls = Queue.deliver_run, count(1)
 
     def twice(
-        self: Queue, consumer: Consumer, position: int, run: list[Message], is_redelivered: bool
+        self: Queue, consumer: Consumer, position: int, run: list[Message], *rest: Any
     ) -> None:
-        deliver(self, consumer, position, run, is_redelivered)
+        deliver(self, consumer, position, run, *rest)
         if not next(calls) % 50 and not consumer.no_ack:
             self.ready.give_back(position, run[0])
 

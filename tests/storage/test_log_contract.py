@@ -101,6 +101,42 @@ async def test_read_ends_where_the_log_ended_when_it_began(log: SegmentedLog) ->
     assert seen == [0, 1, 2]
 
 
+async def test_a_batch_is_read_now_with_some_that_follow(log: SegmentedLog) -> None:
+    await fill(log)
+    everything = await read(log, 0)
+    for start in range(41):
+        found = list(log.read_now(start))
+        assert found
+        assert found == everything[start : start + len(found)]
+
+
+async def test_beyond_the_end_there_is_nothing_to_read_now(log: SegmentedLog) -> None:
+    writer = await fill(log, 2)
+    assert list(log.read_now(3)) == []
+    await writer.append([b"more"])
+    (batch,) = log.read_now(3)
+    assert list(batch.records) == [b"more"]
+
+
+async def test_what_was_dropped_is_not_read_now(log: SegmentedLog) -> None:
+    await fill(log)
+    first, second, third, *_ = log.segments()
+    await log.drop(second.first, third.first)
+    (batch, *_) = log.read_now(second.first)
+    assert batch.offset == third.first
+    await log.drop(0, second.first)
+    with pytest.raises(Truncated):
+        log.read_now(first.first)
+
+
+async def test_reading_goes_on_aside(log: SegmentedLog) -> None:
+    await fill(log, 5)
+    found = await log.run_aside(lambda: log.read_now(4))
+    assert found[0] == (await read(log, 4))[0]
+    with pytest.raises(ZeroDivisionError):
+        await log.run_aside(lambda: 1 // 0)
+
+
 async def test_a_negative_offset_is_truncated(log: SegmentedLog) -> None:
     with pytest.raises(Truncated):
         await read(log, -1)

@@ -11,6 +11,7 @@ from amqpbroker.storage.shard_record import (
     EnqueueRecord,
     ReturnRecord,
     SettleRecord,
+    bodies_in,
     decode,
     encode_enqueue,
     encode_return,
@@ -43,6 +44,18 @@ def enqueues(draw: st.DrawFn) -> EnqueueRecord:
 @given(enqueues())
 def test_an_enqueue_is_decoded_as_it_was(record: EnqueueRecord) -> None:
     assert decode(encode_enqueue(record)) == record
+
+
+@given(enqueues())
+def test_bodies_are_found_where_they_lie(record: EnqueueRecord) -> None:
+    found = bodies_in(encode_enqueue(record))
+    assert found is not None
+    assert (found.first, found.end) == (record.first, record.first + record.message_count)
+    assert (found.body_size, found.data[found.start :]) == (record.body_size, record.bodies)
+
+
+def test_a_settle_holds_no_bodies() -> None:
+    assert bodies_in(encode_settle(1, [2])) is None
 
 
 @given(ids, st.sets(st.integers(1, 60)).flatmap(lambda numbers: st.permutations(list(numbers))))
@@ -90,6 +103,8 @@ def test_a_record_that_is_cut_or_longer_is_none(record: EnqueueRecord, data: st.
     for wrong in (encoded[:cut], encoded + b"\0"):
         with pytest.raises(BadRecord):
             decode(wrong)
+        with pytest.raises(BadRecord):
+            bodies_in(wrong)
 
 
 @pytest.mark.parametrize("cut", range(len(encode_settle(1, [1, 3]))))

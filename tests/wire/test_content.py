@@ -65,10 +65,16 @@ def read(data: bytes, number: int) -> list[tuple[Any, header.ContentHeader, byte
     return contents
 
 
-def run(encoder: DeliverEncoder, tag: int, sent: Publication, bodies: Sequence[bytes]) -> bytes:
+def run(
+    encoder: DeliverEncoder,
+    tag: int,
+    sent: Publication,
+    bodies: Sequence[bytes],
+    redelivered: bool = False,
+) -> bytes:
     """Return what ``deliver_run`` writes."""
     out: list[bytes] = []
-    encoder.deliver_run(out, tag, sent, bodies)
+    encoder.deliver_run(out, tag, sent, bodies, redelivered)
     return b"".join(out)
 
 
@@ -216,19 +222,21 @@ def test_a_delivery_is_what_pamqp_reads(size: int, redelivered: bool) -> None:
     assert all(piece <= CHUNK for piece in sizes)
 
 
+@pytest.mark.parametrize("redelivered", [False, True])
+@pytest.mark.parametrize("count", [1, 4])
 @pytest.mark.parametrize("size", SIZES)
-def test_a_run_is_one_delivery_after_the_other(size: int) -> None:
+def test_a_run_is_one_delivery_after_the_other(size: int, count: int, redelivered: bool) -> None:
     sent = publication(size, priority=1)
-    bodies = [bytes([i]) * size for i in range(4)]
-    data = run(DeliverEncoder(5, "ctag", FRAME_SIZE_MAX), 10, sent, bodies)
+    bodies = [bytes([i]) * size for i in range(count)]
+    data = run(DeliverEncoder(5, "ctag", FRAME_SIZE_MAX), 10, sent, bodies, redelivered)
     encoder = DeliverEncoder(5, "ctag", FRAME_SIZE_MAX)
     assert data == b"".join(
-        encoder.deliver(tag, False, sent, body) for tag, body in enumerate(bodies, 10)
+        encoder.deliver(tag, redelivered, sent, body) for tag, body in enumerate(bodies, 10)
     )
     contents = read(data, 5)
-    assert [method.delivery_tag for method, *_ in contents] == [10, 11, 12, 13]
+    assert [method.delivery_tag for method, *_ in contents] == list(range(10, 10 + count))
     assert [body for _, _, body, _ in contents] == bodies
-    assert not any(method.redelivered for method, *_ in contents)
+    assert {method.redelivered for method, *_ in contents} == {redelivered}
 
 
 def test_a_run_of_nothing_writes_nothing() -> None:

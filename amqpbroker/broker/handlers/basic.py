@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from amqpbroker.broker import stream_arguments
 from amqpbroker.broker.arguments import check_consume
+from amqpbroker.broker.bodies import bodies_now, wait_for_head
 from amqpbroker.broker.consumer import Consumer
 from amqpbroker.broker.direct_reply_to import ReplyConsumer
 from amqpbroker.broker.message import Delivery
@@ -13,6 +14,7 @@ from amqpbroker.broker.names import REPLY_TO, generate
 from amqpbroker.broker.stream_queue import StreamQueue, refuse_streams
 from amqpbroker.errors import (
     access_refused,
+    internal_error,
     not_allowed,
     not_implemented,
     precondition_failed,
@@ -35,6 +37,8 @@ from amqpbroker.wire.methods import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from amqpbroker.broker.channel import Channel
     from amqpbroker.broker.queue import Queue
     from amqpbroker.wire.table import Table
@@ -163,29 +167,51 @@ def cancel(channel: Channel, event: BasicCancel) -> None:
             channel.vhost.delete_queue(consumer.queue)
 
 
-def get(channel: Channel, event: BasicGet) -> None:
+def get(channel: Channel, event: BasicGet) -> Awaitable[None] | None:
     """Fetch one message (FEATURES A6.10).
 
-    Raises :class:`~amqpbroker.errors.AmqpError`: 403, 404, 405, or 540 for a stream.
+    Raises :class:`~amqpbroker.errors.AmqpError`: 403, 404, 405, 540 for a stream, or 541 if the
+    message cannot be read.
     """
     name = channel.queue_name(event.queue)
-    session = channel.session
-    session.check("queue", name, "read")
-    queue = channel.vhost.queue(name, session)
+    channel.session.check("queue", name, "read")
+    queue = channel.vhost.queue(name, channel.session)
     if queue.type == "quorum" and queue.consumers.is_single_active:
         raise resource_locked(
-            f"cannot obtain access to locked {channel.described('queue', name)}. basic.get "
+            f"cannot obtain access to locked {channel.described('queue', queue.name)}. basic.get "
             "operations are not supported by quorum queues with single active consumer"
         )
     if queue.type == "stream":
         where = channel.described("queue", name)
         raise not_implemented(f"basic.get not supported by stream queues {where}")
+    waiting = wait_for_head(queue)
+    if waiting is not None:
+        return _get_later(channel, event, waiting)
+    _get(channel, event, queue)
+    return None
+
+
+async def _get_later(channel: Channel, event: BasicGet, waiting: Awaitable[object]) -> None:
+    """Fetch when the body is there, if nobody else has fetched the message meanwhile."""
+    await waiting
+    if channel.session.channels.get(channel.number) is channel:
+        pending = get(channel, event)
+        if pending is not None:
+            await pending
+
+
+def _get(channel: Channel, event: BasicGet, queue: Queue) -> None:
+    session = channel.session
     ready = queue.get()
     if ready is None:
         session.send(channel.number, BasicGetEmpty())
         return
+    bodies = bodies_now(queue.journal, (ready.message,))
+    if bodies is None:
+        queue.ready.give_back(ready.position, ready.message)
+        raise internal_error("the message cannot be read")
     channel.last_tag = tag = channel.last_tag + 1
-    publication, body = ready.message.publication, ready.message.body
+    publication = ready.message.publication
     if event.no_ack:
         queue.settle((ready.message,))
     else:
@@ -194,7 +220,7 @@ def get(channel: Channel, event: BasicGet) -> None:
         tag, ready.redelivered, publication.exchange, publication.routing_key, len(queue.ready)
     )
     size = session.wire.frame_size_max
-    session.wire.write(content(channel.number, method, publication, body, size))
+    session.wire.write(content(channel.number, method, publication, bodies[0], size))
     session.touch()
 
 

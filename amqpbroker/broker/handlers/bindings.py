@@ -84,4 +84,5 @@ def _replay_history(channel: Channel, exchange: Exchange, destination: Destinati
             queues = (vhost.queues[destination.name],)
         else:
             queues = find_queues_once(vhost, vhost.exchanges[destination.name], kept)
+        assert kept.body is not None, "it is in no log"
         Route(kept.publication, queues).publish(None, [kept.body])
