@@ -234,7 +234,7 @@ _AGE_UNITS_S: Final = {
 }  # fmt: skip
 _OVERFLOWS: Final = (b"drop-head", b"reject-publish", b"reject-publish-dlx")
 _LOCATORS: Final = (b"client-local", b"random", b"least-leaders", b"balanced")
-_RETRY_TYPES: Final = (b"disabled", b"all", b"failed", b"returned")
+RETRY_TYPES: Final = ("disabled", "all", "failed", "returned")
 _DECLARE: Final[dict[str, Check]] = {
     "x-expires": _check_expires,
     "x-message-ttl": _check_ttl,
@@ -263,7 +263,9 @@ _DECLARE: Final[dict[str, Check]] = {
     "x-delayed-retry-max": _check_expires,
     "x-delayed-retry-multiplier": _check_multiplier,
     "x-delayed-retry-jitter": _check_share,
-    "x-delayed-retry-type": _one_of(_RETRY_TYPES, "invalid_delayed_retry_type"),
+    "x-delayed-retry-type": _one_of(
+        tuple(name.encode() for name in RETRY_TYPES), "invalid_delayed_retry_type"
+    ),
     "x-message-deduplication": _check_bool,
     "x-cache-size": _check_count,
     "x-cache-ttl": _check_count,

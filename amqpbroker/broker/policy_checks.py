@@ -1,9 +1,9 @@
 """What a policy may say (FEATURES A13.1, A13.2, A13.4), refused in RabbitMQ's words.
 
-The keys are those of RabbitMQ 3.10 without plugins, ``consumer-timeout`` of later versions, and
-``ack-deadline``, which is ours. Some mean nothing to the queues that there are here (mirroring,
-lazy queues, quorum queues, streams); they are taken, so that definitions of a RabbitMQ can be
-imported, and shown again.
+The keys are those of RabbitMQ 3.10 without plugins, ``consumer-timeout`` and ``delayed-retry-*`` of
+later versions, and ``ack-deadline``, which is ours. Some mean nothing to the queues that there are
+here (mirroring, lazy queues); they are taken, so that definitions of a RabbitMQ can be imported,
+and shown again.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from amqpbroker.auth.exceptions import InvalidRegexp
 from amqpbroker.auth.regexps import compile_regexp
-from amqpbroker.broker.arguments import is_max_age
+from amqpbroker.broker.arguments import RETRY_TYPES, is_max_age
 from amqpbroker.broker.policies import QUEUE_TYPES, Policy
 from amqpbroker.routing.erlang_terms import print_key
 
@@ -61,6 +61,10 @@ _CHECKS: Final[dict[str, tuple[Check, str]]] = {
         _one_of("at-most-once", "at-least-once"),
         _NOT_VALID + "dead letter strategy",
     ),
+    "delayed-retry-max": (_integer(1), _NOT_VALID + "delayed retry maximum"),
+    "delayed-retry-min": (_integer(1), _NOT_VALID + "delayed retry minimum"),
+    "delayed-retry-multiplier": (_integer(1), _NOT_VALID + "delayed retry multiplier"),
+    "delayed-retry-type": (_one_of(*RETRY_TYPES), _NOT_VALID + "delayed retry type"),
     "delivery-limit": (_integer(0), _NOT_VALID + "delivery limit"),
     "expires": (_integer(1), _NOT_VALID + "queue expiry"),
     "initial-cluster-size": (_integer(0), _NOT_VALID + "cluster size"),

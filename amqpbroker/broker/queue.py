@@ -150,7 +150,7 @@ class Queue:
         if self.dispatch is None and settings.partitions > 1:
             self.dispatch = partitions = Partitions(self, settings.partitions)
             self.ready = partitions.ready
-        if settings.retry_min_ms is not None and self.retries is None:
+        if settings.retry_min_ms is not None and self.dispatch is None and self.retries is None:
             self.retries = Retries(self)
         self.limits = Limits.of(settings, is_late=self.is_refusing_late)
         if self.limits is not None or settings.max_priority or self.retries is not None:

@@ -68,7 +68,7 @@ class QuorumQueue(Queue):
 
     def requeue(self, deliveries: Iterable[Delivery], *, is_lost: bool = False) -> None:
         """Take messages back, count that, and let those die that have come back too often."""
-        if self.retries is not None:
+        if self.retries is not None and self.retries.is_active:
             super().requeue(deliveries, is_lost=is_lost)
             return
         deliveries = list(deliveries)

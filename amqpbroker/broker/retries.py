@@ -68,6 +68,11 @@ class Retries:
         return len(self._ready.retrying)
 
     @property
+    def is_active(self) -> bool:
+        """Whether what comes back now may wait: a policy that said so may be gone."""
+        return self._queue.settings.retry_min_ms is not None
+
+    @property
     def _ready(self) -> IndexedReady:
         ready = self._queue.ready
         assert isinstance(ready, IndexedReady)
@@ -76,7 +81,7 @@ class Retries:
     def take_back(self, deliveries: Iterable[Delivery], *, is_lost: bool) -> list[Delivery]:
         """Let messages wait or die; return those that are to be put back at once, counted."""
         queue = self._queue
-        if queue.is_deleted:
+        if queue.is_deleted or not self.is_active:
             return list(deliveries)
         settings = queue.settings
         limit = settings.delivery_limit

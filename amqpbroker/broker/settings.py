@@ -87,8 +87,6 @@ class QueueSettings:
         }
         for name in _REALS & arguments.keys():
             values[_FIELDS[name]] = real_of(arguments[name])
-        if "retry_min_ms" in values:
-            values.setdefault("delivery_limit", RETRY_DELIVERY_LIMIT)
         if values.get("delivery_limit", 0) < 0:
             del values["delivery_limit"]  # no limit, as on RabbitMQ 4
         if definition:
@@ -99,6 +97,8 @@ class QueueSettings:
                     values[_NUMBERS[key]] = min(lower, values.get(_NUMBERS[key], lower))
                 elif key in _TEXTS:
                     values.setdefault(_TEXTS[key], value)
+        if "retry_min_ms" in values and "x-delivery-limit" not in arguments:
+            values.setdefault("delivery_limit", RETRY_DELIVERY_LIMIT)
         return cls(**values) if values else ORDINARY
 
 
@@ -140,6 +140,9 @@ _NUMBERS: Final = {
     "max-length-bytes": "max_size",
     "ack-deadline": "ack_deadline_ms",
     "consumer-timeout": "consumer_timeout_ms",
+    "delayed-retry-min": "retry_min_ms",
+    "delayed-retry-max": "retry_max_ms",
+    "delayed-retry-multiplier": "retry_multiplier",
     "delivery-limit": "delivery_limit",
     "max-age": "max_age_ms",
     "stream-max-segment-size-bytes": "segment_size",
@@ -150,6 +153,7 @@ _TEXTS: Final = {
     "dead-letter-exchange": "dead_letter_exchange",
     "dead-letter-routing-key": "dead_letter_routing_key",
     "dead-letter-strategy": "dead_letter_strategy",
+    "delayed-retry-type": "retry_type",
 }
 """Keys of policies: an argument is in force instead."""
 _MAXIMA: Final = dict.fromkeys(

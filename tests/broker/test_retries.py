@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pamqp import commands
 
+from amqpbroker.broker.policies import Policy
 from amqpbroker.broker.retries import RELEASED_COUNT_MAX, delay_ms
 from amqpbroker.broker.settings import QueueSettings
 from amqpbroker.storage.fake_disk import FakeDisk
@@ -308,6 +309,38 @@ def test_a_transaction_lets_it_wait_from_its_commit(bench: Bench) -> None:
     assert bench.queue.unsettled_count == 1
     bench.client.call(commands.Tx.Commit(), commands.Tx.CommitOk)
     assert bench.waits_s() == 1
+
+
+def test_a_policy_turns_retries_on_and_off() -> None:
+    bench = Bench()
+    bench.client.declare("plain")
+    policies = bench.broker.vhosts["/"].policies
+    definition = {"delayed-retry-min": 2000, "delayed-retry-multiplier": 1}
+    bench.client.publish("plain", b"1")
+    policies.put(Policy("p", "plain", definition))
+    for _ in range(2):
+        lent(bench.client, "plain")
+        bench.client.reject(bench.client.channel().last_tag)
+        assert bench.client.counts("plain")[0] == 0
+        bench.advance(2)
+    lent(bench.client, "plain")
+    bench.client.reject(bench.client.channel().last_tag)
+    policies.delete("p")
+    assert bench.client.counts("plain")[0] == 0
+    bench.advance(2)
+    lent(bench.client, "plain")
+    bench.client.reject(bench.client.channel().last_tag)
+    assert bench.client.get_all("plain") == [b"1"]
+
+
+def test_a_policy_leaves_queues_with_another_order_and_streams_alone() -> None:
+    bench = Bench()
+    bench.client.declare("grouped", {"x-message-groups": ("t", True)})
+    bench.client.declare("stream", {"x-queue-type": ("S", b"stream")}, durable=True)
+    policies = bench.broker.vhosts["/"].policies
+    policies.put(Policy("p", "", {"delayed-retry-min": 2000}))
+    assert bench.client.queue("grouped").retries is None
+    assert bench.client.queue("stream").retries is None
 
 
 # kept
