@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+from typing import TYPE_CHECKING
 
 import anyio
 import pytest
+from pamqp import commands
 
 from amqpbroker.broker.settings import QueueSettings
 from amqpbroker.broker.stream import Stream
@@ -13,11 +15,18 @@ from amqpbroker.broker.streams import IDLE_S, SEGMENT_SIZE_MAX, SEGMENT_SIZE_MIN
 from amqpbroker.broker.timers import Timers
 from amqpbroker.storage.executor import InlineExecutor
 from amqpbroker.storage.fake_disk import FakeDisk
-from amqpbroker.storage.log import LogMissing, LogUnavailable
+from amqpbroker.storage.log import Corrupt, LogError, LogMissing, LogUnavailable
 from amqpbroker.storage.options import LogOptions
 from amqpbroker.storage.segment_log import SegmentLog
 from amqpbroker.testing.virtual_loop import run, virtual_clock
 from amqpbroker.wire.content import Publication
+from tests.amqp_bytes import properties
+from tests.broker.durable import DurableBroker, running
+
+if TYPE_CHECKING:
+    from pamqp.common import FieldTable
+
+    from tests.broker.client import MemoryClient
 
 LETTER = Publication.of("", "k", {}, 1)
 
@@ -151,3 +160,81 @@ def test_what_belongs_to_no_queue_is_deleted_at_start() -> None:
         return await storage.numbers()
 
     assert run(recover) == []
+
+
+class FaultyStorage(FakeStorage):
+    """Cannot be opened as long as ``error`` says why."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.error: LogError | None = None
+
+    async def open(self, number: int, segment_size: int) -> SegmentLog:
+        if self.error is not None:
+            raise self.error
+        return await super().open(number, segment_size)
+
+
+async def durable_with(storage: FaultyStorage) -> tuple[DurableBroker, MemoryClient]:
+    durable = await running()
+    durable.broker.streams.storage = storage
+    durable.broker.streams.journal = durable.journal
+    client = durable.connect()
+    await durable.call(client, commands.Queue.Declare(queue="q", durable=True))
+    command = commands.Queue.Declare(queue="s", durable=True, arguments={"x-queue-type": "stream"})
+    await durable.call(client, command)
+    client.read(commands.Queue.DeclareOk)
+    client.read(commands.Queue.DeclareOk)
+    client.call(commands.Confirm.Select(), commands.Confirm.SelectOk)
+    return durable, client
+
+
+async def test_a_confirm_waits_until_a_full_disk_has_room_again() -> None:
+    storage = FaultyStorage()
+    durable, client = await durable_with(storage)
+    storage.error = LogUnavailable("the disk is full")
+    sleeps: list[float] = []
+
+    async def sleep(delay_s: float) -> None:
+        sleeps.append(delay_s)
+        assert durable.journal.is_blocked
+        if len(sleeps) == 3:
+            storage.error = None
+
+    durable.journal._sleep = sleep
+    client.publish("s", b"1", b"2")
+    await durable.commit()
+    assert len(sleeps) == 3
+    assert not durable.journal.is_blocked
+    ack = client.read(commands.Basic.Ack)
+    assert (ack.delivery_tag, ack.multiple) == (2, True)
+    queue = durable.broker.vhosts["/"].queues["s"]
+    assert len(queue.ready) == 2
+
+
+async def test_nothing_is_confirmed_after_a_stream_has_failed() -> None:
+    storage = FaultyStorage()
+    durable, client = await durable_with(storage)
+    storage.error = Corrupt("streams/1", 5, "it burns")
+    client.publish("s", b"1")
+    client.publish("q", b"2", header=properties(delivery_mode=2))
+    await durable.commit()
+    assert durable.journal.failure is not None
+    assert await durable.records() == []
+
+
+async def test_a_dead_letter_is_in_the_stream_before_it_is_settled() -> None:
+    storage = FaultyStorage()
+    durable, client = await durable_with(storage)
+    arguments: FieldTable = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "s"}
+    await durable.call(client, commands.Queue.Declare(queue="d", durable=True, arguments=arguments))
+    client.read(commands.Queue.DeclareOk)
+    client.publish("d", b"x", header=properties(delivery_mode=2))
+    await durable.commit()
+    client.read(commands.Basic.Ack)
+    before = await durable.records()
+    storage.error = Corrupt("streams/1", 5, "it burns")
+    client.get("d", no_ack=False)
+    client.reject(1, requeue=False)
+    await durable.commit()
+    assert await durable.records() == before
