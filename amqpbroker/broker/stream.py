@@ -207,7 +207,8 @@ class Stream:
             await self.partition.close()
         except LogError as error:
             self.failure = str(error)
-            logger.critical("stream '%s' cannot be used: %s", self.name, error)
+            text = "stream '%s' cannot be used: %s (for both with --stream %d)"
+            logger.critical(text, self.name, error, self.number)
 
     def _track(self) -> None:
         """Have the places of consumers stored soon."""

@@ -43,13 +43,17 @@ KeyFile = Annotated[
     Path | None,
     typer.Option("--key-file", metavar="FILE", help="Keys, if the log is encrypted."),
 ]
+Stream = Annotated[
+    int | None,
+    typer.Option("--stream", metavar="ID", help="The log of this stream and not of all queues."),
+]
 DEFAULT_DATA_DIR: Final = Path("amqpbroker-data")
 
 
 @app.command()
-def verify(data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
+def verify(data_dir: DataDir = DEFAULT_DATA_DIR, stream: Stream = None) -> None:
     """Read the whole log and say what is wrong with it; nothing is changed. Needs no key."""
-    with _log_of(data_dir) as disk:
+    with _log_of(data_dir, stream) as disk:
         from amqpbroker.storage.inspect import verify as verify_log
 
         report = verify_log(disk)
@@ -59,11 +63,11 @@ def verify(data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
 
 
 @app.command()
-def repair(data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
+def repair(data_dir: DataDir = DEFAULT_DATA_DIR, stream: Stream = None) -> None:
     """Give up what is damaged, and only that; damaged files are kept as copies (*.damaged)."""
     from amqpbroker.storage.inspect import repair as repair_log
 
-    with _log_of(data_dir, is_locked=False) as disk:
+    with _log_of(data_dir, stream, is_locked=False) as disk:
         done = repair_log(disk)
     for line in done or ["nothing to repair"]:
         typer.echo(line)
@@ -80,10 +84,12 @@ def dump(
     format: Annotated[
         Literal["text", "json"], typer.Option(help="json: one object per line, bodies in base64.")
     ] = "text",
+    *,
+    stream: Stream = None,
 ) -> None:
     """Show what is in the log, batch by batch."""
     is_sound = True
-    with _log_of(data_dir) as disk:
+    with _log_of(data_dir, stream) as disk:
         from amqpbroker.storage.inspect import Problem
         from amqpbroker.storage.inspect import dump as dump_log
         from amqpbroker.storage.recovery import NO_STOP
@@ -121,17 +127,24 @@ def new_key(file: Annotated[Path, typer.Argument(help="Made if it is not there."
 
 
 @contextmanager
-def _log_of(data_dir: Path, *, is_locked: bool = True) -> Iterator[DirectoryDisk]:
+def _log_of(
+    data_dir: Path, stream: int | None, *, is_locked: bool = True
+) -> Iterator[DirectoryDisk]:
     """Open the log's directory, locked against a broker; errors end the program with one line."""
-    from amqpbroker.broker.opening import SHARD_NAME
+    from amqpbroker.broker.opening import SHARD_NAME, STREAMS_NAME
     from amqpbroker.storage.disk import DirectoryDisk
     from amqpbroker.storage.log import LogError
 
     path = data_dir / SHARD_NAME
+    if stream is not None:
+        path = data_dir / STREAMS_NAME / str(stream)
     if not path.is_dir():
         _fail(f"no log in {data_dir}: {path} does not exist")
     disk = DirectoryDisk(path)
+    guard = DirectoryDisk(data_dir / SHARD_NAME)  # a broker may have left a stream alone for now
     try:
+        if stream is not None:
+            guard.lock()
         if is_locked:
             disk.lock()
     except BlockingIOError:
@@ -148,6 +161,7 @@ def _log_of(data_dir: Path, *, is_locked: bool = True) -> Iterator[DirectoryDisk
         _fail(f"cannot read {error.filename or path}: {error.strerror}")
     finally:
         disk.unlock()
+        guard.unlock()
 
 
 def _keyring(key_file: Path | None) -> Keyring | None:

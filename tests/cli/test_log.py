@@ -264,3 +264,20 @@ def test_a_return_is_shown(tmp_path: Path) -> None:
     lines = run("dump", "--data-dir", tmp_path, "--format", "json").stdout.splitlines()
     expected = {"type": "return", "queue": 4, "delivery_count": 3, "ranges": [[1, 2], [5, 5]]}
     assert json.loads(lines[-1])["records"] == [expected]
+
+
+def test_a_stream_has_a_log_of_its_own(data_dir: Path) -> None:
+    stream = data_dir / "streams" / "7"
+    stream.parent.mkdir()
+    (data_dir / "shard-0").rename(stream)
+    (data_dir / "shard-0").mkdir()
+    assert run("verify", "--data-dir", data_dir, "--stream", 7).exit_code == 0
+    spoil(sorted(stream.glob("*.log"))[0])
+    assert run("verify", "--data-dir", data_dir, "--stream", 7).exit_code == 1
+    assert run("repair", "--data-dir", data_dir, "--stream", 7).exit_code == 0
+    assert run("verify", "--data-dir", data_dir, "--stream", 7).exit_code == 0
+    guard = DirectoryDisk(data_dir / "shard-0")
+    guard.lock()
+    assert "a broker runs" in run("verify", "--data-dir", data_dir, "--stream", 7).output
+    guard.unlock()
+    assert run("verify", "--data-dir", data_dir, "--stream", 8).exit_code == 1
