@@ -28,6 +28,7 @@ from amqpbroker.definitions import DefinitionsError, import_at_start
 from amqpbroker.definitions.sources import source_name
 from amqpbroker.direct_write import DirectWriter
 from amqpbroker.gate import Gate, GatedListener, connection_count_max, raise_descriptor_limit
+from amqpbroker.log_format import log_to_stderr
 from amqpbroker.logins import open_chain
 from amqpbroker.memory import MemoryReturner, calm_collector, pause_collector
 from amqpbroker.progress import WorkProgress
@@ -516,9 +517,7 @@ async def _serve(config: Config, broker: Broker) -> int:
 
 def run(config: Config) -> int:
     """Run a broker until SIGTERM or SIGINT; return the exit code."""
-    logging.basicConfig(
-        level=config.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s"
-    )
+    log_to_stderr(config.log_level)
     pause_collector()
     raise_descriptor_limit()
     options = {"use_uvloop": _has_uvloop()}

@@ -21,10 +21,11 @@ SHELL: Final = LEAVES | {"broker", "definitions", "config", "errors"}
 MAY_IMPORT: Final[dict[str, set[str]]] = {
     "__init__": {"config"},
     "__main__": {"cli"},
-    "cli": {"allocator", "server", "broker", "storage", "config", "errors"},
+    "cli": {"allocator", "server", "broker", "storage", "config", "errors", "log_format"},
     "server": SHELL
     | {
         "direct_write",
+        "log_format",
         "logins",
         "management",
         "memory",
@@ -62,6 +63,7 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
     "gate": {"config"},
     "auth_settings": {"setting_types"},
     "http_client": {"auth"},
+    "log_format": set(),
     "logins": {"auth", "config", "http_client"},
     "definitions_settings": set(),
     "setting_types": set(),

@@ -8,7 +8,6 @@ its own.
 from __future__ import annotations
 
 import logging
-import sys
 from pathlib import Path  # noqa: TC003 - Typer reads the annotations
 from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 
@@ -109,9 +108,9 @@ def serve(
 
 def _serve(flags: Mapping[str, object]) -> int:
     """Load the settings, run the server and return its exit code."""
-    logging.basicConfig(
-        stream=sys.stderr, level="INFO", format="%(asctime)s %(levelname)s %(name)s %(message)s"
-    )
+    from amqpbroker.log_format import log_to_stderr
+
+    log_to_stderr("info")
     from amqpbroker.config import ConfigError, load
 
     try:

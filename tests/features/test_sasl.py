@@ -259,3 +259,18 @@ def test_nobody_is_anonymous_without_a_user_to_be() -> None:
         client = RawClient(broker)
         assert client.start().mechanisms == "PLAIN"
         client.close()
+
+
+def test_a_name_writes_no_line_of_its_own_in_the_log(tmp_path: Path) -> None:
+    broker = Restarts(tmp_path, login_failure_delay_s=0.05)
+    try:
+        broker.start()
+        client = broker.dial()
+        client.start()
+        client.start_ok("\0x\n2026-01-01 INFO forged\0wrong")
+        client.read_close(403)
+        broker.stop()
+        assert "user 'x\\n2026-01-01 INFO forged' - invalid credentials" in broker.log
+        assert "\n2026-01-01 INFO forged" not in broker.log
+    finally:
+        broker.close()
