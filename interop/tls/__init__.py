@@ -1,0 +1,1 @@
+"""Throughput over TLS, beside a RabbitMQ; see README.md."""
