@@ -138,7 +138,7 @@ def test_another_vhost_does_not_wait_for_a_flood(
         for thread in threads:
             thread.join()
     assert statistics.median(waits) < SOON_S
-    assert max(waits) < 4 * SOON_S
+    assert max(waits) < 8 * SOON_S
 
 
 def flood(client: RawClient, is_over: threading.Event) -> None:
