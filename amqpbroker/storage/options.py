@@ -34,6 +34,9 @@ class LogOptions:
     segment_size: int = SEGMENT_SIZE
     """Reserved ahead for a segment; a larger batch gets a larger segment."""
 
+    reserve_size: int | None = None
+    """Reserved at a time instead of a whole segment: for logs of which there are many."""
+
     batch_size_max: int = BATCH_SIZE_MAX
     """The sum of the record sizes of one batch, at most."""
 

@@ -64,6 +64,7 @@ class SegmentStore:
         self.seed = crc_seed(self.manifest.incarnation)
         self.indexes = Indexes(disk, options.index_interval)
         self.is_closed = False
+        self._reserve = min(options.reserve_size or options.segment_size, options.segment_size)
         # Who may append: the writer of this generation. The one before may have died of doubt.
         self._generation = 0
         self._doubted: int | None = None
@@ -228,17 +229,31 @@ class SegmentStore:
             self._open_active()
         overhead = HEADER_SIZE + 64  # 64: more than any cipher adds
         size = payload_size + overhead
+        if self.options.reserve_size is not None and self._file is not None:
+            self._reserve_more(self._file, self.segments[-1].end + size)
         if self._must_roll or self._file is None or self.segments[-1].end + size > self._capacity:
             self._roll(HEAD_SIZE + size, epoch)
         assert self._file is not None
         return self.segments[-1], self._file
+
+    def _reserve_more(self, file: File, end: int) -> None:
+        """Make the active segment longer, up to its full size, if it has no room up to ``end``."""
+        size = self.options.segment_size
+        if self._capacity < end <= size and not self._must_roll:
+            try:
+                file.allocate(min(size, end + self._reserve))
+                self._capacity = file.size()
+            except OSError as error:
+                if error.errno not in NO_SPACE:
+                    raise unavailable(self.disk.path_of(self.segments[-1].name), error) from error
+                self._must_roll = True  # perhaps a smaller one finds room
 
     def _open_active(self) -> None:
         segment = self.segments[-1]
         try:
             file = self.disk.open(segment.name)
             try:
-                file.allocate(self.options.segment_size)
+                file.allocate(min(self.options.segment_size, segment.end + self._reserve))
                 self._capacity = file.size()
             except OSError:
                 file.close()
@@ -268,7 +283,7 @@ class SegmentStore:
         """Create the next active segment and open its file; finish the one before."""
         path = self.disk.path_of(segment_name(head.base))
         cipher = cipher_for(head, self.options.keyring, path)
-        size = max(self.options.segment_size, size + HEAD_SIZE)
+        size = max(self._reserve, size + HEAD_SIZE)
         file = create_segment(self.disk, head, batches, size=size)
         self._finish_active(head.base)
         self._file, self._capacity, self._must_roll = file, file.size(), False

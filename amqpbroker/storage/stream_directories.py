@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 THREAD_COUNT: Final = 4
 TRACKED_NAME: Final = "tracked"
+RESERVE_SIZE: Final = 1 << 20
 READ_SIZE: Final = 256 << 10
 
 
@@ -38,7 +39,7 @@ class StreamDirectories:
 
     def __init__(self, root: Path, options: LogOptions) -> None:
         self._root = root
-        self._options = replace(options, read_size=READ_SIZE)
+        self._options = replace(options, read_size=READ_SIZE, reserve_size=RESERVE_SIZE)
         self._threads = [ThreadExecutor(f"streams {number}") for number in range(THREAD_COUNT)]
 
     async def open(self, number: int, segment_size: int) -> SegmentLog:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
@@ -266,3 +267,40 @@ def test_a_closed_log_is_unavailable() -> None:
         store.settle()
     with pytest.raises(LogUnavailable, match="closed"):
         store.fence(20, 2, "me")
+
+
+def test_what_is_reserved_by_pieces_grows_up_to_a_segment_and_no_further() -> None:
+    disk = FakeDisk()
+    options = replace(SMALL, reserve_size=150)
+    store, generation = new_store(disk, options)
+    sizes = []
+    for number in range(40):
+        store.append(generation, [b"%03d" % number * 10])
+        name = log_names(disk)[-1]
+        with closing(disk.open_to_read(name)) as file:
+            sizes.append(file.size())
+            assert file.size() <= store.segments[-1].end + 150 + 100
+        if number % 7 == 0:
+            store.close()
+            disk.restart(power_cut=True)
+            store = open_store(disk, options)
+            generation = store.fence(store.last, number + 2, "me")
+    assert max(sizes) <= SEGMENT_SIZE
+    assert len(log_names(disk)) > 4
+    batches = [batch for batch in read_all(store) if batch.records]
+    assert [batch.records[0][:3] for batch in batches] == [b"%03d" % n for n in range(40)]
+
+
+def test_a_piece_that_finds_no_space_is_a_definite_no() -> None:
+    disk = FakeDisk()
+    store, generation = new_store(disk, replace(SMALL, reserve_size=150))
+    store.append(generation, [b"x" * 40])
+    disk.capacity = disk.used()
+    with pytest.raises(AppendRejected):
+        [store.append(generation, [b"x" * 40]) for _ in range(20)]
+    last = store.last
+    disk.capacity = None
+    store.append(generation, [b"y"])
+    assert store.last == last + 1
+    disk.restart(power_cut=True)
+    assert read_all(open_store(disk, SMALL))[-1].records == [b"y"]
