@@ -174,6 +174,8 @@ class Stream:
                 self._unused.set()
             timers = self._streams.timers
             self._used_at = timers.now()
+            if not self.is_deleted:
+                self._streams.note_use(self)
             if self._idle is None and not (self._streams.is_volatile or self.is_deleted):
                 self._idle = timers.call_later(self._streams.idle_s, self._check_idle)
 

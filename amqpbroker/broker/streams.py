@@ -31,6 +31,8 @@ logger = logging.getLogger("amqpbroker.stream")
 
 IDLE_S: Final = 30.0
 """After that time without use a stream's files are closed."""
+OPEN_COUNT_MAX: Final = 256
+"""Streams with open files, two each, besides those that are just being used."""
 SEGMENT_SIZE: Final = 16 << 20
 """Bytes, where neither the queue nor a policy says anything."""
 SEGMENT_SIZE_MIN: Final = 4 << 10
@@ -111,6 +113,8 @@ class Streams:
         self.journal: Journal | None = None
         """Whose commits carry what is staged; None: jobs do."""
         self._streams: dict[Stream, None] = {}
+        self._open: dict[Stream, None] = {}
+        """Those that may have open files, the last used is last."""
         self._jobs: list[Callable[[], Awaitable[None]]] = []
         """For when ``run`` begins."""
         self._tasks: TaskGroup | None = None
@@ -131,6 +135,17 @@ class Streams:
             return self.storage.open(stream.number, size)
 
         return Partition(open_log, "stream")
+
+    def note_use(self, stream: Stream) -> None:
+        """Take note that a stream has been used; another may have to close its files."""
+        if self.is_volatile:
+            return
+        self._open.pop(stream, None)
+        self._open[stream] = None
+        if len(self._open) > OPEN_COUNT_MAX:
+            oldest = next(iter(self._open))
+            del self._open[oldest]
+            self.spawn(oldest.close)
 
     # in the background
 
@@ -170,6 +185,7 @@ class Streams:
         stream = queue.stream
         stream.stop()
         self._streams.pop(stream, None)
+        self._open.pop(stream, None)
 
         async def remove() -> None:
             try:

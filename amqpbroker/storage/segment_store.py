@@ -230,23 +230,14 @@ class SegmentStore:
         overhead = HEADER_SIZE + 64  # 64: more than any cipher adds
         size = payload_size + overhead
         if self.options.reserve_size is not None and self._file is not None:
-            self._reserve_more(self._file, self.segments[-1].end + size)
+            end = self.segments[-1].end + size
+            if self._capacity < end <= self.options.segment_size and not self._must_roll:
+                full = self.options.segment_size
+                self._capacity = _grown(self._file, min(full, end + self._reserve))
         if self._must_roll or self._file is None or self.segments[-1].end + size > self._capacity:
             self._roll(HEAD_SIZE + size, epoch)
         assert self._file is not None
         return self.segments[-1], self._file
-
-    def _reserve_more(self, file: File, end: int) -> None:
-        """Make the active segment longer, up to its full size, if it has no room up to ``end``."""
-        size = self.options.segment_size
-        if self._capacity < end <= size and not self._must_roll:
-            try:
-                file.allocate(min(size, end + self._reserve))
-                self._capacity = file.size()
-            except OSError as error:
-                if error.errno not in NO_SPACE:
-                    raise unavailable(self.disk.path_of(self.segments[-1].name), error) from error
-                self._must_roll = True  # perhaps a smaller one finds room
 
     def _open_active(self) -> None:
         segment = self.segments[-1]
@@ -395,3 +386,10 @@ class SegmentStore:
         except OSError as error:
             raise unavailable(self.disk.path_of("manifest"), error) from error
         self.manifest = manifest
+
+
+def _grown(file: File, size: int) -> int:
+    """Reserve more of a segment if there is space; return what it has now."""
+    with suppress(OSError):  # a new segment is tried next
+        file.allocate(size)
+    return file.size()

@@ -11,7 +11,13 @@ from pamqp import commands
 
 from amqpbroker.broker.settings import QueueSettings
 from amqpbroker.broker.stream import Stream
-from amqpbroker.broker.streams import IDLE_S, SEGMENT_SIZE_MAX, SEGMENT_SIZE_MIN, Streams
+from amqpbroker.broker.streams import (
+    IDLE_S,
+    OPEN_COUNT_MAX,
+    SEGMENT_SIZE_MAX,
+    SEGMENT_SIZE_MIN,
+    Streams,
+)
 from amqpbroker.broker.timers import Timers
 from amqpbroker.storage.executor import InlineExecutor
 from amqpbroker.storage.fake_disk import FakeDisk
@@ -101,6 +107,23 @@ def test_an_idle_stream_has_no_files_and_no_timer() -> None:
         return states, left
 
     assert run(idle) == ([False, True, True, True, False, False], 0)
+
+
+def test_only_so_many_streams_have_open_files() -> None:
+    async def use_many() -> list[bool]:
+        streams, _ = make_streams()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(streams.run)
+            small = QueueSettings(segment_size=4096)
+            many = [Stream(streams, "s", n, small) for n in range(OPEN_COUNT_MAX + 3)]
+            for stream in many:
+                stream.stage(LETTER, [b"x"], 1)
+                await stream.commit()
+            await anyio.sleep(0.1)
+            tasks.cancel_scope.cancel()
+        return [stream.partition.is_open for stream in many]
+
+    assert run(use_many) == [False] * 3 + [True] * OPEN_COUNT_MAX
 
 
 @pytest.mark.parametrize(
