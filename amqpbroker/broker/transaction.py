@@ -2,8 +2,8 @@
 
 Publishes are routed when they come and reach their queues at commit. A route is one to names, as in
 RabbitMQ: they may have been deleted and declared meanwhile (and the default exchange routes to a
-name whether there is such a queue or not). Settled deliveries wait
-outside of ``unsettled`` until then. Commit applies publishes first, then settles, in their order.
+name whether there is such a queue or not). Settled deliveries wait outside of ``unsettled`` until
+then. Commit applies publishes first, then settles, in their order.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from pamqp import commands
 from amqpbroker.broker.grouped_ready import GroupedReady
 from tests.amqp_bytes import properties
 from tests.broker.test_ack_deadlines import Bench
-from tests.broker.worker_twin import Job, Worker, WorkerTwin
+from tests.broker.worker_twin import GroupTwin
 
 if TYPE_CHECKING:
     from tests.broker.client import MemoryClient
@@ -167,26 +167,10 @@ def test_groups_that_are_off_are_none(client: MemoryClient) -> None:
     assert client.queue(client.declare("q", {"x-message-groups": ("t", False)})).dispatch is None
 
 
-class Twin(WorkerTwin):
+class Twin(GroupTwin):
     """Random workers of a queue with groups."""
 
     arguments: ClassVar[dict[str, tuple[str, Any]]] = GROUPS
-    header = "x-group-key"
-
-    def held_keys(self) -> list[bytes]:
-        held = [self.jobs[number] for worker in self.workers for number in worker.held.values()]
-        return [job.key for job in held if job.key is not None]
-
-    def came(self, worker: Worker, job: Job) -> None:
-        if job.key is None:
-            return
-        keys = self.held_keys()
-        assert len(keys) == len(set(keys)), "two of a group are out"
-        older = [self.jobs[number] for number in self.ready if number < job.number]
-        assert job.key not in [other.key for other in older], "not the first of its group"
-
-    def may_get(self, worker: Worker, job: Job) -> bool:
-        return job.key is None or job.key not in self.held_keys()
 
     def check_memory(self) -> None:
         ready = self.queue.ready

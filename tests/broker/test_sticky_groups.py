@@ -13,7 +13,7 @@ from pamqp import commands
 from amqpbroker.broker.grouped_ready import STALE_COUNT_MIN, GroupedReady
 from amqpbroker.broker.sticky_groups import StickyGroups
 from tests.amqp_bytes import properties
-from tests.broker.worker_twin import Job, Worker, WorkerTwin
+from tests.broker.worker_twin import GroupTwin, Job, Worker
 
 if TYPE_CHECKING:
     from amqpbroker.broker.queue import Queue
@@ -147,31 +147,22 @@ def test_priorities_of_consumers_are_refused(client: MemoryClient) -> None:
     client.expect_channel_error(406, text, (60, 20))
 
 
-class Twin(WorkerTwin):
+class Twin(GroupTwin):
     """Random workers of a queue with sticky groups."""
 
     arguments: ClassVar[dict[str, tuple[str, Any]]] = STICKY
-    header = "x-group-key"
     keys: ClassVar[list[bytes | None]] = [None, b"a", b"b", b"c", b"d", b"e"]
 
-    def held_keys(self) -> list[bytes]:
-        held = [self.jobs[number] for worker in self.workers for number in worker.held.values()]
-        return [job.key for job in held if job.key is not None]
-
     def came(self, worker: Worker, job: Job) -> None:
+        super().came(worker, job)
         if job.key is None:
             return
-        keys = self.held_keys()
-        assert len(keys) == len(set(keys)), "two of a group are out"
-        older = [self.jobs[number] for number in self.ready if number < job.number]
-        assert job.key not in [other.key for other in older], "not the first of its group"
         assert dispatch_of(self.queue).owner(job.key) is worker.consumer, "somebody else's"
 
     def may_get(self, worker: Worker, job: Job) -> bool:
-        if job.key is None:
-            return True
-        is_owner = dispatch_of(self.queue).owner(job.key) is worker.consumer
-        return is_owner and job.key not in self.held_keys()
+        if not super().may_get(worker, job):
+            return False
+        return job.key is None or dispatch_of(self.queue).owner(job.key) is worker.consumer
 
     @invariant()
     def memory_is_bounded(self) -> None:

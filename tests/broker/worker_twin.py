@@ -166,3 +166,24 @@ class WorkerTwin(RuleBasedStateMachine):
     def may_get(self, worker: Worker, job: Job) -> bool:
         """Return whether a worker with room should have got a job that is ready."""
         raise NotImplementedError
+
+
+class GroupTwin(WorkerTwin):
+    """Workers of a queue with groups: of each group one message at a time is out, the oldest."""
+
+    header = "x-group-key"
+
+    def held_keys(self) -> list[bytes]:
+        held = [self.jobs[number] for worker in self.workers for number in worker.held.values()]
+        return [job.key for job in held if job.key is not None]
+
+    def came(self, worker: Worker, job: Job) -> None:
+        if job.key is None:
+            return
+        keys = self.held_keys()
+        assert len(keys) == len(set(keys)), "two of a group are out"
+        older = [self.jobs[number] for number in self.ready if number < job.number]
+        assert job.key not in [other.key for other in older], "not the first of its group"
+
+    def may_get(self, worker: Worker, job: Job) -> bool:
+        return job.key is None or job.key not in self.held_keys()

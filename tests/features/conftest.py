@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.features.clients import pika
+from tests.features.restarts import Restarts
 from tests.raw_client import RawClient
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.helpers import RunningBroker
 
 Connect = Callable[[], RawClient]
@@ -49,6 +52,14 @@ def connect(dial: Connect) -> Connect:
 def client(connect: Connect) -> RawClient:
     """A raw client with channel 1 open."""
     return connect()
+
+
+@pytest.fixture
+def restarts(tmp_path: Path) -> Iterator[Restarts]:
+    """A broker of this test alone, on a data directory; it is not started yet."""
+    broker = Restarts(tmp_path / "data")
+    yield broker
+    broker.close()
 
 
 @pytest.fixture

@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING, Any
 import aio_pika
 import pytest
 
-from tests.features.restarts import Restarts
-
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
+    from collections.abc import Callable
 
+    from tests.features.restarts import Restarts
     from tests.helpers import RunningBroker
     from tests.raw_client import RawClient
 
@@ -79,13 +77,6 @@ def test_the_timeout_of_a_consumer_costs_its_channel(client: RawClient, queue: s
         "see consumers doc guide to learn more"
     )
     client.expect_channel_error(406, text, (0, 0))
-
-
-@pytest.fixture
-def restarts(tmp_path: Path) -> Iterator[Restarts]:
-    broker = Restarts(tmp_path / "data")
-    yield broker
-    broker.close()
 
 
 @pytest.mark.timeout(60)

@@ -10,12 +10,11 @@ from pamqp import commands
 
 from tests.amqp_bytes import properties
 from tests.features.clients import pika
-from tests.features.restarts import Restarts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
+    from collections.abc import Callable
 
+    from tests.features.restarts import Restarts
     from tests.helpers import RunningBroker
 
 pytestmark = pytest.mark.deviates("RabbitMQ needs a plugin")
@@ -51,13 +50,6 @@ async def test_aio_pika_publishes_to_the_exchange_of_the_plugin(
         assert queue.declaration_result.message_count == 0
         again = await channel.declare_queue(name, passive=True, exclusive=True)
         assert again.declaration_result.message_count == 1
-
-
-@pytest.fixture
-def restarts(tmp_path: Path) -> Iterator[Restarts]:
-    broker = Restarts(tmp_path / "data")
-    yield broker
-    broker.close()
 
 
 @pytest.mark.timeout(60)

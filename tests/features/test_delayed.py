@@ -11,12 +11,11 @@ from pamqp import commands
 
 from tests.amqp_bytes import properties
 from tests.features.clients import pika
-from tests.features.restarts import Restarts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
+    from collections.abc import Callable
 
+    from tests.features.restarts import Restarts
     from tests.helpers import RunningBroker
     from tests.raw_client import RawClient
 
@@ -80,13 +79,6 @@ def test_the_type_is_refused_without_its_argument(client: RawClient, name: str) 
         "PRECONDITION_FAILED - Invalid argument, 'x-delayed-type' must be an existing exchange type"
     )
     client.expect_channel_error(406, text, (40, 10))
-
-
-@pytest.fixture
-def restarts(tmp_path: Path) -> Iterator[Restarts]:
-    broker = Restarts(tmp_path / "data")
-    yield broker
-    broker.close()
 
 
 @pytest.mark.timeout(60)

@@ -11,12 +11,11 @@ import pytest
 
 from tests.amqp_bytes import properties
 from tests.features.clients import pika
-from tests.features.restarts import Restarts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
+    from collections.abc import Callable
 
+    from tests.features.restarts import Restarts
     from tests.helpers import RunningBroker
 
 pytestmark = pytest.mark.deviates("RabbitMQ has no message groups")
@@ -87,13 +86,6 @@ def test_pika_gets_one_of_a_group(pika_connect: Callable[[], Any], name: str) ->
         if len(seen) == 5:
             break
     assert seen == [b"1", b"3", b"5", b"2", b"4"]
-
-
-@pytest.fixture
-def restarts(tmp_path: Path) -> Iterator[Restarts]:
-    broker = Restarts(tmp_path / "data")
-    yield broker
-    broker.close()
 
 
 @pytest.mark.timeout(60)

@@ -11,12 +11,11 @@ import pytest
 from amqpbroker.broker.murmur2 import partition_of
 from tests.amqp_bytes import properties
 from tests.features.clients import pika
-from tests.features.restarts import Restarts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
+    from collections.abc import Callable
 
+    from tests.features.restarts import Restarts
     from tests.helpers import RunningBroker
 
 pytestmark = pytest.mark.deviates("RabbitMQ has no partitions")
@@ -95,11 +94,9 @@ def test_pika_consumers_share(pika_connect: Callable[[], Any], name: str) -> Non
 
 
 @pytest.fixture
-def restarts(tmp_path: Path) -> Iterator[Restarts]:
-    broker = Restarts(tmp_path / "data")
-    broker.has_management = True
-    yield broker
-    broker.close()
+def restarts(restarts: Restarts) -> Restarts:
+    restarts.has_management = True
+    return restarts
 
 
 @pytest.mark.timeout(60)

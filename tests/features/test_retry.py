@@ -11,12 +11,11 @@ from pamqp import commands
 
 from tests.amqp_bytes import properties
 from tests.features.clients import pika
-from tests.features.restarts import Restarts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
+    from collections.abc import Callable
 
+    from tests.features.restarts import Restarts
     from tests.helpers import RunningBroker
 
 pytestmark = pytest.mark.deviates("RabbitMQ before 4.3 has no retries, and only in quorum queues")
@@ -73,13 +72,6 @@ async def test_aio_pika_uses_the_names_of_rabbitmq(broker: RunningBroker, name: 
                 await message.nack(requeue=True)
         assert counts == [0, 1, 2]
         await queue.delete(if_unused=False, if_empty=False)
-
-
-@pytest.fixture
-def restarts(tmp_path: Path) -> Iterator[Restarts]:
-    broker = Restarts(tmp_path / "data")
-    yield broker
-    broker.close()
 
 
 @pytest.mark.timeout(60)

@@ -8,24 +8,16 @@ import pytest
 from pamqp import commands
 
 from tests.amqp_bytes import properties
-from tests.features.restarts import Restarts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
+    from tests.features.restarts import Restarts
     from tests.raw_client import RawClient
 
 pytestmark = [pytest.mark.timeout(60), pytest.mark.deviates("needs a broker of its own")]
 
 STREAM = {"x-queue-type": ("S", b"stream")}
-
-
-@pytest.fixture
-def restarts(tmp_path: Path) -> Iterator[Restarts]:
-    broker = Restarts(tmp_path / "data")
-    yield broker
-    broker.close()
 
 
 def publish(client: RawClient, *bodies: bytes, queue: str = "s") -> None:
