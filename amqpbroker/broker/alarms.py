@@ -7,7 +7,7 @@ not read until the last alarm is off. https://www.rabbitmq.com/docs/alarms
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import anyio
 
@@ -16,7 +16,12 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("amqpbroker.alarms")
 
-Resource = Literal["memory", "disk"]
+Resource = Literal["memory", "disk", "storage"]
+"""``storage``: it fails although there is room."""
+
+
+_ORDER: Final[tuple[Resource, ...]] = ("memory", "disk", "storage")
+_FAILING: Final = "storage cannot be written"
 
 
 class Alarms:
@@ -24,7 +29,7 @@ class Alarms:
 
     def __init__(self) -> None:
         self._short: dict[Resource, set[str]] = {}
-        """Resource → who finds it short."""
+        """Resource → who finds it short, or failing."""
         self._all_clear = anyio.Event()
 
     def __bool__(self) -> bool:
@@ -32,13 +37,17 @@ class Alarms:
 
     @property
     def short(self) -> Iterable[Resource]:
-        """The resources that are short, memory first."""
-        return sorted(self._short, reverse=True)
+        """The resources that are short or fail, memory first."""
+        return [resource for resource in _ORDER if resource in self._short]
 
     @property
     def reason(self) -> str:
-        """What clients are told: ``low on memory & disk``."""
-        return "low on " + " & ".join(self.short)
+        """What clients are told: ``low on memory & disk``, ``storage cannot be written``."""
+        low = " & ".join(resource for resource in self.short if resource != "storage")
+        parts = [f"low on {low}"] if low else []
+        if "storage" in self._short:
+            parts.append(_FAILING)
+        return ", ".join(parts)
 
     def set(self, resource: Resource, source: str, is_short: bool) -> None:
         """Take note of what ``source`` finds; one that finds it short is enough for an alarm."""
@@ -47,7 +56,8 @@ class Alarms:
             return
         if is_short:
             if not sources:
-                logger.warning("alarm: low on %s, publishers wait", resource)
+                what = _FAILING if resource == "storage" else f"low on {resource}"
+                logger.warning("alarm: %s, publishers wait", what)
             self._short.setdefault(resource, set()).add(source)
             return
         sources.discard(source)

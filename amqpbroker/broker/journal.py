@@ -36,6 +36,7 @@ from amqpbroker.storage.shard_record import encode_enqueue, encode_return, encod
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 
+    from amqpbroker.broker.alarms import Resource
     from amqpbroker.broker.confirms import Confirms
     from amqpbroker.broker.paging import Pager
     from amqpbroker.broker.stream import Stream
@@ -203,7 +204,7 @@ class Journal:
         next_sequence: int,
         segments: Iterable[Segment],
         flush: Callable[[], None],
-        on_short: Callable[[bool], None],
+        on_alarm: Callable[[Resource, bool], None],
         pager: Pager,
         now_ms: Callable[[], int] = wall_clock_ms,
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
@@ -215,8 +216,8 @@ class Journal:
         self.pager = pager
         self._now_ms = now_ms
         self._sleep = sleep
-        self._on_short = on_short
-        """Told when nothing can be written, and when that is over."""
+        self._on_alarm = on_alarm
+        """Told why nothing can be written, and when that is over."""
         self._next_sequence = next_sequence
         self.segments = Segments(segments)
         self.batch_size = min(BATCH_SIZE, log.batch_size_max // 2)
@@ -425,7 +426,8 @@ class Journal:
                 if self.is_blocked:
                     self.is_blocked = False
                     logger.warning("the log can be written again")
-                    self._on_short(False)
+                    self._on_alarm("disk", False)
+                    self._on_alarm("storage", False)
                 return written
         return None
 
@@ -433,14 +435,14 @@ class Journal:
         if not self.is_blocked:
             logger.error("cannot write, publishers wait: %s", error)
             self.is_blocked = True
-            self._on_short(True)
+            self._on_alarm("disk" if isinstance(error, AppendRejected) else "storage", True)
 
     def fail(self, error: Exception) -> None:
         """Confirm nothing any more, and let nobody wait for it: what is on the disk stays so."""
         if self.failure is None:
             logger.critical("the log failed, nothing is confirmed any more: %s", error)
             self.failure = str(error)
-            self._on_short(True)
+            self._on_alarm("storage", True)
         self._wake_waiting()
 
     # what is alive

@@ -258,7 +258,7 @@ async def _build(
         next_sequence=recovered.next_sequence,
         segments=recovered.segments,
         flush=broker.flush,
-        on_short=partial(broker.alarms.set, "disk", "log"),
+        on_alarm=lambda resource, is_on: broker.alarms.set(resource, "log", is_on),
         pager=pager,
         now_ms=clock.wall_ms,
     )

@@ -15,6 +15,7 @@ from amqpbroker.management.connections import addresses
 from amqpbroker.management.consumers import describe as describe_consumer
 from amqpbroker.management.errors import not_found
 from amqpbroker.management.listing import respond
+from amqpbroker.management.message_bytes import message_bytes
 from amqpbroker.management.paths import new_router
 from amqpbroker.management.values import to_json, to_table
 from amqpbroker.wire.methods import QueueDeclare, QueueDelete, QueuePurge
@@ -117,10 +118,11 @@ async def list_one(call: Api, vhost: str) -> Answer:
 
 @router.get("/queues/{vhost:name}/{name:name}")
 async def show(call: Api, vhost: str, name: str) -> Answer:
-    """Show a queue with its consumers, and its partitions if it has any."""
+    """Show a queue with its consumers, its bytes, and its partitions if it has any."""
     found, queue = _find(call, vhost, name)
     consumers = [describe_consumer(call, consumer) for consumer in queue.consumers]
-    row = {**describe(call, found, queue), "consumer_details": consumers}
+    sizes = await message_bytes(call.broker, queue)
+    row = {**describe(call, found, queue), **sizes, "consumer_details": consumers}
     if isinstance(queue.ready, PartitionedReady):
         row["partitions"] = [_describe_partition(item) for item in queue.ready.partitions]
     return Json({**row, "deliveries": [], "incoming": []})

@@ -51,6 +51,16 @@ def test_beginning_and_end_are_logged_once(caplog: pytest.LogCaptureFixture) -> 
     ]
 
 
+def test_what_fails_is_not_called_short(caplog: pytest.LogCaptureFixture) -> None:
+    alarms = Alarms()
+    alarms.set("storage", "log", True)
+    assert alarms.reason == "storage cannot be written"
+    alarms.set("memory", "monitor", True)
+    assert alarms.reason == "low on memory, storage cannot be written"
+    assert list(alarms.short) == ["memory", "storage"]
+    assert caplog.messages[0] == "alarm: storage cannot be written, publishers wait"
+
+
 async def test_whoever_waits_goes_on_when_all_are_off() -> None:
     alarms = Alarms()
     await alarms.wait_until_clear()

@@ -345,7 +345,7 @@ async def test_after_a_failure_nothing_is_confirmed_any_more(fault: Fault) -> No
     publish(client, "q", b"3")
     await durable.commit()
     assert acked(client) == [(1, False)]
-    assert durable.broker.alarms.reason == "low on disk"
+    assert durable.broker.alarms.reason == "storage cannot be written"
     assert client.get_all("q") == [b"1", b"2", b"3"]
 
 

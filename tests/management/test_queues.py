@@ -126,6 +126,8 @@ def test_counts_are_those_of_amqp(api: HttpApi, queue: str, client: RawClient) -
     assert (shown["messages"], shown["messages_ready"]) == (1, 0)
     assert (shown["messages_unacknowledged"], shown["consumers"]) == (1, 1)
     assert len(shown["consumer_details"]) == 1
+    assert (shown["message_bytes"], shown["message_bytes_ram"], shown["messages_ram"]) == (3, 3, 1)
+    assert (shown["message_bytes_paged_out"], shown["messages_paged_out"]) == (0, 0)
 
 
 @at_once
