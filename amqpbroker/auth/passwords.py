@@ -35,6 +35,8 @@ SCRYPT: Final = "amqpbroker_password_hashing_scrypt"
 RABBIT_DIGESTS: Final = {SHA256: "sha256", SHA512: "sha512", MD5: "md5"}
 ALGORITHMS: Final = frozenset({*RABBIT_DIGESTS, SCRYPT})
 
+SCRYPT_START: Final = "$scrypt$"
+
 RABBIT_SALT_SIZE: Final = 4
 SCRYPT_SALT_SIZE: Final = 16
 SCRYPT_KEY_SIZE: Final = 32
@@ -106,6 +108,27 @@ def verify_password(password_hash: str, algorithm: str, password: bytes) -> bool
     except (KeyError, ValueError):
         return False
     return hmac.compare_digest(actual, expected)
+
+
+def algorithm_of(password_hash: str, default: str = SHA256) -> str:
+    """Return the algorithm of a hash that came without its name.
+
+    Ours says so itself; any other is of ``default``, or SHA-256 where that is ours.
+    """
+    if password_hash.startswith(SCRYPT_START):
+        return SCRYPT
+    return SHA256 if default == SCRYPT else default
+
+
+def is_well_formed(password_hash: str, algorithm: str) -> bool:
+    """Return whether a text can be a hash of an algorithm at all: base64, or ours in full."""
+    try:
+        if algorithm == SCRYPT:
+            return _parse_scrypt(password_hash)[0].is_bearable
+        b64decode(password_hash, validate=True)
+    except (KeyError, ValueError):
+        return False
+    return True
 
 
 def _scrypt(password: bytes, cost: ScryptCost, salt: bytes) -> bytes:

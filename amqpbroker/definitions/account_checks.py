@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from amqpbroker.auth.exceptions import InvalidRegexp
 from amqpbroker.auth.passwords import (
     ALGORITHMS,
     RABBIT_DIGESTS,
     SCRYPT,
+    SCRYPT_START,
     SHA256,
+    algorithm_of,
     hash_with_digest,
+    is_well_formed,
     verify_password,
 )
 from amqpbroker.auth.principal import User
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from amqpbroker.broker.broker import Broker
     from amqpbroker.definitions import models
     from amqpbroker.definitions.plan import Plan
-
-_SCRYPT_START: Final = "$scrypt$"
 
 
 def check_limits(values: object, known: Collection[str], path: str) -> dict[str, int]:
@@ -119,7 +118,7 @@ def _credentials(item: models.User, old: User | None, path: str) -> tuple[str | 
 
     A password in the clear is hashed with SHA-256, so that a thousand of them cost no scrypt.
     """
-    algorithm = item.hashing_algorithm or SHA256
+    algorithm = item.hashing_algorithm or algorithm_of(item.password_hash or "")
     if algorithm not in ALGORITHMS:
         known = ", ".join(sorted(ALGORITHMS))
         raise mismatch(f"{path}.hashing_algorithm", f"one of {known}", algorithm)
@@ -146,11 +145,9 @@ def _is_password_of(user: User, password: bytes) -> bool:
 
 def _check_hash(password_hash: str, algorithm: str, path: str) -> None:
     """Refuse what cannot be a hash; the text does not show it."""
-    if algorithm == SCRYPT:
-        if not password_hash.startswith(_SCRYPT_START):
-            raise DefinitionsError(path, f"expected a hash that begins with {_SCRYPT_START}")
+    if is_well_formed(password_hash, algorithm):
         return
-    try:
-        base64.b64decode(password_hash, validate=True)
-    except (binascii.Error, ValueError):
-        raise DefinitionsError(path, "expected base64, found something else, not shown") from None
+    if algorithm == SCRYPT:
+        text = f"expected a whole hash that begins with {SCRYPT_START}, found something else"
+        raise DefinitionsError(path, f"{text}, not shown")
+    raise DefinitionsError(path, "expected base64, found something else, not shown")

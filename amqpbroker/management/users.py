@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import logging
 from dataclasses import replace
 from typing import Any
@@ -11,6 +9,7 @@ from typing import Any
 from anyio import to_thread
 from pydantic import BaseModel
 
+from amqpbroker.auth.passwords import ALGORITHMS, SCRYPT, algorithm_of, is_well_formed
 from amqpbroker.auth.principal import ADMINISTRATOR, User
 from amqpbroker.management import accounts
 from amqpbroker.management.call import Answer, Api, Json, Tags, created, done
@@ -73,8 +72,10 @@ async def put(call: Api, name: str) -> Answer:
         raise bad_request("tags_not_present")
     store = call.broker.users
     old = store.users.get(name)
-    algorithm = body.hashing_algorithm or store.passwords.algorithm
-    user = User(name, _checked_hash(body), algorithm, tuple(body.tags), old.limits if old else {})
+    password_hash, algorithm = _checked_hash(body, store.passwords.algorithm)
+    user = User(name, password_hash, algorithm, tuple(body.tags), old.limits if old else {})
+    if old is not None and old.password_hash == password_hash:
+        user = replace(user, scram_keys=old.scram_keys)
     if body.password is not None:
         mistake = call.broker.credential_validator.mistake(body.password)
         if mistake is not None:
@@ -86,14 +87,21 @@ async def put(call: Api, name: str) -> Answer:
     return created(old is None)
 
 
-def _checked_hash(body: Account) -> str | None:
+def _checked_hash(body: Account, default: str) -> tuple[str | None, str]:
+    """Return the hash of a PUT and its algorithm; all that is shown or exported is taken back.
+
+    Raises :class:`~amqpbroker.management.errors.ApiError` 400. An algorithm that nobody can check
+    is refused, where RabbitMQ takes it for a user who then cannot log in.
+    """
     if not body.password_hash:
-        return None
-    try:
-        base64.b64decode(body.password_hash, validate=True)
-    except binascii.Error:
-        raise bad_request(["not_base64", body.password_hash]) from None
-    return body.password_hash
+        return None, default
+    algorithm = body.hashing_algorithm or algorithm_of(body.password_hash, default)
+    if algorithm not in ALGORITHMS:
+        raise bad_request(["unknown_hashing_algorithm", algorithm])
+    if not is_well_formed(body.password_hash, algorithm):
+        mistake = "not_scrypt" if algorithm == SCRYPT else "not_base64"
+        raise bad_request([mistake, body.password_hash])
+    return body.password_hash, algorithm
 
 
 @router.delete("/users/{name:name}")

@@ -18,8 +18,10 @@ from amqpbroker.auth.passwords import (
     Passwords,
     RememberedChecks,
     ScryptCost,
+    algorithm_of,
     hash_with_digest,
     hash_with_scrypt,
+    is_well_formed,
     verify_password,
 )
 
@@ -204,3 +206,26 @@ def test_an_unknown_user_costs_a_scrypt(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_passwords_print_without_what_they_remember() -> None:
     assert "remembered" not in repr(passwords())
+
+
+def test_a_hash_says_what_made_it_if_it_is_ours() -> None:
+    ours = hash_with_scrypt(b"p", CHEAP)
+    assert algorithm_of(ours, SHA512) == SCRYPT
+    assert algorithm_of(RABBITMQ_DOCUMENTED, SHA512) == SHA512
+    assert algorithm_of(RABBITMQ_DOCUMENTED, SCRYPT) == SHA256
+
+
+@pytest.mark.parametrize(
+    ("password_hash", "algorithm", "is_well"),
+    [
+        (RABBITMQ_DOCUMENTED, SHA256, True),
+        ("?", SHA256, False),
+        ("é", SHA256, False),
+        (hash_with_scrypt(b"p", CHEAP), SCRYPT, True),
+        (RABBITMQ_DOCUMENTED, SCRYPT, False),
+        ("$scrypt$ln=60,r=8,p=1$AA==$AA==", SCRYPT, False),
+        ("$scrypt$r=8,p=1$AA==$AA==", SCRYPT, False),
+    ],
+)
+def test_what_can_be_a_hash(password_hash: str, algorithm: str, is_well: bool) -> None:
+    assert is_well_formed(password_hash, algorithm) is is_well

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from amqpbroker.auth.passwords import SHA256
+from amqpbroker.auth.passwords import SCRYPT, SHA256, ScryptCost, hash_with_scrypt
 from amqpbroker.definitions.exceptions import DefinitionsError
 from tests.definitions.document import HASH, imported, new_broker, sample
 
@@ -22,6 +22,7 @@ PERMISSION = {"user": "guest", "vhost": "/", "configure": "", "write": "", "read
     ("document", "path"),
     [
         (only(users={"name": "u", "password_hash": "?"}), "users[0].password_hash"),
+        (only(users={"name": "u", "password_hash": "$scrypt$?"}), "users[0].password_hash"),
         (only(users={"name": "u", "hashing_algorithm": "rot13"}), "users[0].hashing_algorithm"),
         (only(users={"name": "u", "limits": {"max-x": 1}}), "users[0].limits.max-x"),
         (
@@ -49,6 +50,14 @@ async def test_a_hash_lets_its_password_in() -> None:
     broker = new_broker()
     await imported(broker, sample())
     assert broker.users.verify("u", b"test12").tags == ("administrator", "x")
+
+
+async def test_a_scrypt_hash_needs_no_name_of_its_algorithm() -> None:
+    # A14.3
+    broker = new_broker()
+    made = hash_with_scrypt(b"p", ScryptCost(ln=4, r=1, p=1))
+    await imported(broker, only(users={"name": "u", "password_hash": made}))
+    assert broker.users.verify("u", b"p").hashing_algorithm == SCRYPT
 
 
 async def test_an_empty_hash_lets_no_password_in() -> None:

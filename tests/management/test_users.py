@@ -4,11 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
+from amqpbroker.auth.passwords import (
+    ALGORITHMS,
+    SCRYPT,
+    SHA256,
+    ScryptCost,
+    hash_with_digest,
+    hash_with_scrypt,
+)
 from tests.helpers import start_broker
 from tests.management.http_api import HttpApi, reason
 
 if TYPE_CHECKING:
     from tests.features.conftest import Connect
+
+CHEAP = ScryptCost(ln=4, r=1, p=1)
 
 
 def test_a_user_comes_and_goes(api: HttpApi, name: str) -> None:
@@ -46,6 +58,46 @@ def test_a_body_that_makes_no_sense_is_refused(api: HttpApi, name: str) -> None:
     assert reason(api("PUT", f"/users/{name}", {"password": "x"})) == (400, "tags_not_present")
     body = {"password_hash": "x!", "tags": ""}
     assert reason(api("PUT", f"/users/{name}", body)) == (400, ["not_base64", "x!"])
+    assert api("GET", f"/users/{name}").status == 404
+
+
+@pytest.mark.parametrize("algorithm", sorted(ALGORITHMS))
+def test_what_is_shown_of_a_user_makes_it_again(api: HttpApi, name: str, algorithm: str) -> None:
+    # A14.3, A15.14
+    made = (
+        hash_with_scrypt(b"p", CHEAP) if algorithm == SCRYPT else hash_with_digest(b"p", algorithm)
+    )
+    body = {"password_hash": made, "hashing_algorithm": algorithm, "tags": "management"}
+    assert api("PUT", f"/users/{name}", body).status == 201
+    shown = api.get(f"/users/{name}")
+    (exported,) = (user for user in api.get("/definitions")["users"] if user["name"] == name)
+    without_algorithm = {key: shown[key] for key in ("password_hash", "tags")}
+    for again in (shown, exported, without_algorithm):
+        assert api("DELETE", f"/users/{name}").status == 204
+        if again is without_algorithm and algorithm not in (SCRYPT, SHA256):
+            again["hashing_algorithm"] = algorithm
+        assert api("PUT", f"/users/{name}", again).status == 201
+        assert api.get(f"/users/{name}") == shown
+        assert api.as_user(name, "p").get("/whoami")["name"] == name
+    assert api("DELETE", f"/users/{name}").status == 204
+    assert api("POST", "/definitions", {"users": [exported]}).status == 204
+    assert api.get(f"/users/{name}") == shown
+    assert api("DELETE", f"/users/{name}").status == 204
+
+
+@pytest.mark.parametrize(
+    ("body", "reason_is"),
+    [
+        ({"password_hash": "é"}, ["not_base64", "é"]),
+        ({"password_hash": "$scrypt$x"}, ["not_scrypt", "$scrypt$x"]),
+        ({"password_hash": "YQ==", "hashing_algorithm": SCRYPT}, ["not_scrypt", "YQ=="]),
+        ({"password_hash": "YQ==", "hashing_algorithm": "n"}, ["unknown_hashing_algorithm", "n"]),
+    ],
+)
+def test_a_hash_that_nobody_can_check_is_refused(
+    api: HttpApi, name: str, body: dict[str, str], reason_is: list[str]
+) -> None:
+    assert reason(api("PUT", f"/users/{name}", {**body, "tags": ""})) == (400, reason_is)
     assert api("GET", f"/users/{name}").status == 404
 
 
