@@ -28,6 +28,7 @@ from amqpbroker.definitions import DefinitionsError, import_at_start
 from amqpbroker.definitions.sources import source_name
 from amqpbroker.direct_write import DirectWriter
 from amqpbroker.gate import Gate, GatedListener, connection_count_max, raise_descriptor_limit
+from amqpbroker.gathering import Gathering
 from amqpbroker.log_format import log_to_stderr
 from amqpbroker.logins import open_chain
 from amqpbroker.memory import MemoryReturner, calm_collector, pause_collector
@@ -92,6 +93,7 @@ class ClientConnection:
         self._blocked: anyio.CancelScope | None = None
         """While reading waits for an alarm to end, or for the publisher's rate."""
         self._turn = Turn(server.turns)
+        self._gathering = Gathering()
         self._is_silent = True
         """Nothing has come yet: a health check goes again like this."""
         self._direct = DirectWriter(stream)
@@ -171,6 +173,9 @@ class ClientConnection:
                 if broker.alarms and not session.is_finished:
                     await self._wait_for_resources()
                 await self._wait_for_rates(count, len(data))
+                pause_s = self._gathering.pause_s(count, self.read_at, self.written_at)
+                if pause_s:
+                    await anyio.sleep(pause_s)
 
     async def _wait_for_rates(self, message_count: int, size: int) -> None:
         """Read nothing from a publisher that is faster than its vhost or its user may be."""
