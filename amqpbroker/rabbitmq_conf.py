@@ -24,7 +24,7 @@ ANY_ADDRESS: Final = "0.0.0.0"
 """RabbitMQ listens on every address when a listener names only a port."""
 
 LINE: Final = re.compile(r"^\s*(?P<key>[^\s=#]+)\s*=\s*(?P<value>'[^']*'|[^#]*?)\s*(?:#.*)?$")
-LISTENER: Final = re.compile(r"^(?:\[?(?P<host>[^\]\s]+?)\]?:)?(?P<port>\d+)$")
+LISTENER: Final = re.compile(r"^(?:\[?(?P<host>[^\]\s]+?)\]?:)?(?P<port>[0-9]{1,5})$")
 IMPORT_BACKENDS: Final = ("local_filesystem", "https")
 """Which one it is, the path or the URL says."""
 LOG_LEVELS: Final = {
@@ -89,7 +89,7 @@ def _take(conf: Conf, line: int, key: str, value: str) -> None:
         name, convert = CONVERTED[key]
         try:
             conf.settings[name] = Setting(line, key, convert(value))
-        except ValueError:
+        except (ValueError, OverflowError):
             conf.settings[name] = Setting(line, key, value)  # Config says what is wrong with it
     elif key.startswith(("listeners.tcp", "listeners.ssl")):
         _take_listener(conf, line, key, value)

@@ -64,6 +64,8 @@ NUMBERED: Final = {
 }
 """Beginning of keys that end in a number → setting that is a list, in the order of the lines."""
 
+_NUMBER_DIGITS_MAX: Final = 9
+
 
 @dataclass
 class AuthKeys:
@@ -84,7 +86,7 @@ class AuthKeys:
             known = {"verify_peer": True, "verify_none": False}
             return VERIFY[key], known.get(value, value)
         if key in MILLISECONDS:
-            return MILLISECONDS[key], int(value) / 1000 if value.isdigit() else value
+            return MILLISECONDS[key], _seconds(value)
         if key.startswith("auth_backends."):
             return self._take_backend(key, value)
         if key.startswith(CACHED):
@@ -103,7 +105,7 @@ class AuthKeys:
     def _take_named(self, name: str, key: str, value: str) -> tuple[str, Any] | None:
         table = self.tables.setdefault(name, {})
         number, dot, part = key.partition(".")
-        if dot and part in ("alias", "scope") and number.isdigit():
+        if dot and part in ("alias", "scope") and _is_number(number):
             alias = self.aliases.setdefault(number, {})
             alias[part] = value
             if len(alias) == 2:
@@ -114,7 +116,7 @@ class AuthKeys:
 
     def _take_backend(self, key: str, value: str) -> tuple[str, Any] | None:
         number, _, part = key.removeprefix("auth_backends.").partition(".")
-        if not number.isdigit() or part not in ("", "authn", "authz"):
+        if not _is_number(number) or part not in ("", "authn", "authz"):
             return None
         self.backends.setdefault(int(number), {})[part] = BACKENDS.get(value, value)
         return self._chain()
@@ -124,6 +126,19 @@ class AuthKeys:
         cached = _entry(self.cached) or "internal"
         entries = [_entry(parts) for _, parts in sorted(self.backends.items())]
         return "auth_backends", [cached if entry == "cache" else entry for entry in entries]
+
+
+def _seconds(value: str) -> float | str:
+    """Return milliseconds as seconds; what is none stays, and the settings say what is wrong."""
+    try:
+        return int(value) / 1000
+    except (ValueError, OverflowError):
+        return value
+
+
+def _is_number(text: str) -> bool:
+    """Return whether a part of a key is one that things are numbered with."""
+    return text.isascii() and text.isdigit() and len(text) <= _NUMBER_DIGITS_MAX
 
 
 def _entry(parts: Mapping[str, str]) -> str:

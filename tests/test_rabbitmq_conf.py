@@ -114,6 +114,13 @@ def test_the_place_of_a_field_is_rabbitmqs_own_name() -> None:
     assert conf.place("port") == "rabbitmq.conf"
 
 
+@pytest.mark.parametrize("digits", ["²", "9" * 400, "9" * 5000])
+def test_numbers_that_are_none_or_beyond_all_bounds_are_left_to_config(digits: str) -> None:
+    assert values(f"handshake_timeout = {digits}") == {"handshake_timeout_s": digits}
+    with pytest.raises(ConfError, match="expected PORT or ADDRESS:PORT"):
+        values(f"listeners.tcp.1 = {digits}")
+
+
 def test_a_value_that_cannot_be_converted_is_left_to_config() -> None:
     assert values("channel_max = many") == {"channel_max": "many"}
 

@@ -124,3 +124,14 @@ def test_a_cache_is_what_it_caches() -> None:
 def test_other_keys_are_warned_of(key: str, caplog: pytest.LogCaptureFixture) -> None:
     assert values(f"{key} = x") == {}
     assert f"rabbitmq.conf:1: {key} is not read by amqpbroker" in caplog.messages
+
+
+@pytest.mark.parametrize("digits", ["²", "9" * 400, "9" * 5000])
+def test_numbers_that_are_none_or_beyond_all_bounds(
+    digits: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert values(f"auth_http.request_timeout = {digits}") == {
+        "auth_http_request_timeout_s": digits
+    }
+    assert values(f"auth_backends.{digits} = http") == {}
+    assert "is not read" in caplog.text

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 EXPIRY_MS_MAX: Final = 315_360_000_000
 """Ten years: the longest TTL, x-expires and expiration."""
+AGE_MS_MAX: Final = 10**15
+"""Some 30,000 years: ages beyond are the same, and what is calculated with them fits everywhere."""
+_AGE_DIGITS_MAX: Final = 15
 PRIORITY_MAX: Final = 255
 PARTITION_COUNT_MAX: Final = 1024
 """Each takes a kilobyte, and when consumers come and go all of them are looked at."""
@@ -211,8 +214,11 @@ def is_max_age(value: object) -> bool:
 
 
 def age_ms(value: str) -> int:
-    """Return the milliseconds of an age of a stream."""
-    return int(value[:-1]) * _AGE_UNITS_S[value[-1]] * 1000
+    """Return the milliseconds of an age of a stream; one can be written that no time reaches."""
+    digits = value[:-1].lstrip("0")
+    if len(digits) > _AGE_DIGITS_MAX:
+        return AGE_MS_MAX
+    return min(int(digits) * _AGE_UNITS_S[value[-1]] * 1000, AGE_MS_MAX)
 
 
 def _check_segment_size(field: Field, table: Table) -> str | None:

@@ -47,5 +47,5 @@ def check_size_and_ttl(arguments: Mapping[str, tuple[str, Any]], wrong: str) -> 
 
 def _is_positive(kind: str, value: Any) -> bool:
     if kind == "S":
-        return bool(value.isdigit() and int(value))
+        return bool(value.isdigit() and value.strip(b"0"))  # as many digits as the client likes
     return kind in _INTEGERS and bool(value > 0)

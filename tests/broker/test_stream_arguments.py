@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from amqpbroker.broker.arguments import age_ms
+from amqpbroker.broker.arguments import AGE_MS_MAX, age_ms
 from amqpbroker.broker.stream_arguments import Start, filter_of, filter_value, start_of
 from amqpbroker.errors import SoftError
 from amqpbroker.wire.properties import encode_properties
@@ -66,6 +66,12 @@ def test_anything_else_is_refused(kind: str, value: object, term: str) -> None:
 )
 def test_units_of_an_age(age: str, days: int) -> None:
     assert age_ms(age) == days * DAY_MS
+
+
+@pytest.mark.parametrize("digits", [15, 16, 400, 5000])
+def test_an_age_that_no_time_reaches(digits: int) -> None:
+    assert age_ms("9" * digits + "Y") == AGE_MS_MAX
+    assert age_ms("0" * digits + "7s") == 7000
 
 
 def test_filters_agree_with_their_definition_on_random_messages() -> None:

@@ -33,6 +33,10 @@ ON = {"x-message-deduplication": ("t", True)}
             "Invalid argument, 'x-cache-ttl' must be an integer greater than 0",
         ),
         (
+            {**ON, "x-cache-ttl": ("S", b"00")},
+            "Invalid argument, 'x-cache-ttl' must be an integer greater than 0",
+        ),
+        (
             {**ON, "x-cache-ttl": ("d", 1.5)},
             "Invalid argument, 'x-cache-ttl' must be an integer greater than 0",
         ),
@@ -49,6 +53,7 @@ def test_what_is_refused(arguments: dict[str, tuple[str, Any]], wrong: str) -> N
     [
         ON,
         {**ON, "x-cache-size": ("S", b"5"), "x-cache-ttl": ("l", 1)},
+        {**ON, "x-cache-size": ("S", b"9" * 5000)},
         {**ON, "x-deduplication-header": ("S", b"id")},
         {"x-cache-size": ("I", 0)},
     ],

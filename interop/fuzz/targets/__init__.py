@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-NAMES: Final = ("wire", "session", "sasl", "definitions", "records", "conf")
+NAMES: Final = ("wire", "session", "sasl", "definitions", "records", "conf", "arguments")
 
 
 class Target(NamedTuple):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import struct
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from amqpbroker.auth.sasl.mechanism import Peer
@@ -55,11 +56,18 @@ _LOGGER: Final = logging.getLogger("amqpbroker")
 
 def check(data: bytes) -> None:
     """Have a session handle the frames; raise what a handler did not expect."""
+    with internal_errors_raised():
+        _talk(b"".join(frames_in(data)))
+
+
+@contextmanager
+def internal_errors_raised() -> Iterator[None]:
+    """Raise what is logged as an internal error meanwhile, and log nothing."""
     FAILURES.seen.clear()
     _LOGGER.addHandler(FAILURES)
     was_propagating, _LOGGER.propagate = _LOGGER.propagate, False
     try:
-        _talk(b"".join(frames_in(data)))
+        yield
     finally:
         _LOGGER.removeHandler(FAILURES)
         _LOGGER.propagate = was_propagating
