@@ -15,6 +15,7 @@ from contextlib import AsyncExitStack, suppress
 from typing import TYPE_CHECKING, Final
 
 import anyio
+import anyio.lowlevel
 from anyio.abc import SocketAttribute
 
 from amqpbroker import management
@@ -52,6 +53,8 @@ logger = logging.getLogger("amqpbroker.server")
 CLOSE_TIMEOUT_S: Final = 10.0
 """How long a closed client may take to confirm and hang up (T15)."""
 TICK_S: Final = 0.5
+TICK_COUNT: Final = 256
+"""Connections looked after in one go: a quarter of a millisecond."""
 SHUTDOWN: Final = "broker forced connection closure with reason 'shutdown'"
 GONE: Final = (
     anyio.EndOfStream,
@@ -414,9 +417,13 @@ class Server:
             returner.check(len(self.connections))
             self.check_certificate()
             await anyio.sleep(TICK_S)
-            now = anyio.current_time()
-            for connection in list(self.connections):
-                connection.tick(now)
+            connections = list(self.connections)
+            while connections:
+                now = anyio.current_time()
+                for connection in connections[-TICK_COUNT:]:
+                    connection.tick(now)
+                del connections[-TICK_COUNT:]
+                await anyio.lowlevel.checkpoint()
 
     def check_certificate(self, *, is_changed: bool = False) -> None:
         """Have clients to come see a new certificate; one that is not new is left alone unless

@@ -204,6 +204,14 @@ def test_a_client_must_say_something_in_time() -> None:
         assert running.dial().receive_to_end() == b""
 
 
+@pytest.mark.usefixtures("_fast_ticks")
+def test_all_of_many_clients_are_looked_after(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_module, "TICK_COUNT", 2)
+    with serve(handshake_timeout_s=0.05) as running:
+        clients = [running.dial() for _ in range(5)]
+        assert [client.receive_to_end() for client in clients] == [b""] * 5
+
+
 def test_a_client_must_come_through_the_handshake_in_time(running: Running) -> None:
     slow, through = running.dial(), running.connect()
     slow.start()
