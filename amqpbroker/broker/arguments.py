@@ -459,7 +459,7 @@ def _plain(value: Any) -> str:
         return "true" if value else "false"
     if value is None:
         return "undefined"
-    return _text(value) if isinstance(value, bytes) else str(value)
+    return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else str(value)
 
 
 def _bare(value: object) -> str:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 from amqpbroker.broker.arguments import EXPIRY_MS_MAX, number_of
 from amqpbroker.broker.bodies import bodies_now, is_at_hand
 from amqpbroker.broker.message import Message, stored_properties, without_bcc
-from amqpbroker.broker.names import described
+from amqpbroker.broker.names import DELAY, DELIVER_AT, described
 from amqpbroker.broker.router import Route, find_queues, find_queues_once, is_stable
 from amqpbroker.errors import internal_error
 from amqpbroker.wire.content import Publication
@@ -40,8 +40,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("amqpbroker.delayed")
 
-DELAY: Final = "x-delay"
-DELIVER_AT: Final = "x-deliver-at"
 NAME: Final = ""
 """In the catalog; no queue has it."""
 RELEASED_COUNT_MAX: Final = 512

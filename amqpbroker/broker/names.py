@@ -11,6 +11,9 @@ from amqpbroker.errors import access_refused
 RESERVED_PREFIX: Final = "amq."
 REPLY_TO: Final = "amq.rabbitmq.reply-to"
 REPLY_TO_PREFIX: Final = REPLY_TO + "."
+DELAY: Final = "x-delay"
+DELIVER_AT: Final = "x-deliver-at"
+"""Headers of delayed messages (N2)."""
 
 
 def generate(prefix: str) -> str:

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, cast
 
+from amqpbroker.broker.names import DELAY, DELIVER_AT
+from amqpbroker.routing.message import SENDER_SELECTED_HEADERS
 from amqpbroker.routing.route import DEFAULT_EXCHANGE, reachable, route
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ ROUTE_MEMO_COUNT_MAX: Final = 64
 """Routes remembered per session: as many as the connection remembers publications."""
 
 _SPECIAL_PROPERTIES: Final = frozenset({"expiration", "reply_to", "user_id"})
-_SPECIAL_HEADERS: Final = frozenset({"BCC", "CC", "x-delay", "x-deliver-at"})
+_SPECIAL_HEADERS: Final = frozenset({*SENDER_SELECTED_HEADERS, DELAY, DELIVER_AT})
 """What is checked, changes the route, or is changed (FEATURES A5.8-A5.10, A5.16, N2)."""
 
 
@@ -62,6 +64,17 @@ class Route:
             for queue in queues:
                 if queue.type != "stream":
                     queue.expect_expiry()
+
+    def like(self, publication: Publication) -> Route:
+        """Return the route of a plain publication that goes the same way and is as persistent."""
+        route = Route.__new__(Route)
+        route.publication = publication
+        route.queues = self.queues
+        route.streams = self.streams
+        route.durable_queues = self.durable_queues
+        route.is_kept = self.is_kept
+        route.reply_consumer = None
+        return route
 
     @property
     def leads_somewhere(self) -> bool:
@@ -122,17 +135,18 @@ class Route:
 
 
 class RouteMemo:
-    """The routes of the last publications of one session, and queues by exchange and routing key.
+    """The routes of the last publications of one session, and of plain ones by their keys.
 
     They are not kept on the publications: queued messages would hold them for as long as they wait,
     each in a reference cycle that only the cycle collector frees.
     """
 
-    __slots__ = ("_epoch", "_queues", "_routes")
+    __slots__ = ("_epoch", "_keyed", "_routes")
 
     def __init__(self) -> None:
         self._routes: dict[Publication, Route] = {}
-        self._queues: dict[tuple[str, str], tuple[Queue, ...]] = {}
+        self._keyed: dict[tuple[str, str, bool], Route] = {}
+        """By exchange, routing key, and whether the publication is persistent."""
         self._epoch: object = None
 
     def get(self, publication: Publication, epoch: object) -> Route | None:
@@ -142,14 +156,13 @@ class RouteMemo:
         """
         if epoch is not self._epoch:
             self._routes.clear()
-            self._queues.clear()
+            self._keyed.clear()
             self._epoch = epoch
         route = self._routes.get(publication)
-        if route is None and self._queues:
-            queues = self._queues.get((publication.exchange, publication.routing_key))
-            if queues is not None and is_plain(publication):
-                route = Route(publication, queues)
-                self.remember(publication, route)
+        if route is None and self._keyed:
+            route = self._keyed.get(_key(publication))
+            if route is not None:
+                return route.like(publication) if is_plain(publication) else None
         return route
 
     def remember(self, publication: Publication, route: Route) -> None:
@@ -158,14 +171,19 @@ class RouteMemo:
             self._routes.clear()
         self._routes[publication] = route
 
-    def remember_key(self, publication: Publication, queues: tuple[Queue, ...]) -> None:
-        """Keep where all plain publications with this exchange and routing key go.
+    def remember_key(self, route: Route) -> None:
+        """Keep how all plain publications go that have this exchange and routing key.
 
-        For keyed exchanges only, and if this publication has passed all checks.
+        For keyed exchanges only, and if the publication of ``route`` is plain and has passed all
+        checks.
         """
-        if len(self._queues) >= ROUTE_MEMO_COUNT_MAX:
-            self._queues.clear()
-        self._queues[publication.exchange, publication.routing_key] = queues
+        if len(self._keyed) >= ROUTE_MEMO_COUNT_MAX:
+            self._keyed.clear()
+        self._keyed[_key(route.publication)] = route
+
+
+def _key(publication: Publication) -> tuple[str, str, bool]:
+    return publication.exchange, publication.routing_key, publication.is_persistent
 
 
 def is_plain(publication: Publication) -> bool:

@@ -243,6 +243,7 @@ def test_arguments_that_differ() -> None:
     one, yes = "the value '1' of type 'signedint'", "the value 'true' of type 'bool'"
     assert differs(("I", 1), ("I", 2)) == "received '2' but current is '1'"
     assert differs(("S", b"a"), ("S", b"b")) == "received 'b' but current is 'a'"
+    assert differs(("S", b"a"), ("S", b"\x80")) == "received '\udc80' but current is 'a'"
     assert differs(("S", b"a"), ("V", None)) == "received none but current is 'a'"
     assert differs(("I", 1), None) == f"received none but current is {one}"
     assert differs(None, ("t", True)) == f"received {yes} but current is none"

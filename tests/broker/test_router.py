@@ -201,6 +201,26 @@ def test_routes_of_publications_are_bounded_per_session() -> None:
     assert memo.get(publication, object()) is None
 
 
+def test_plain_publications_go_as_others_with_their_keys(client: MemoryClient) -> None:
+    memo, epoch = RouteMemo(), object()
+    queues = (client.broker.vhosts["/"].queues["a"],)
+
+    def publication(key: str = "k", **properties: object) -> Publication:
+        return Publication.of("x", key, {"delivery_mode": 2, **properties}, 1)
+
+    memo.get(publication(), epoch)
+    memo.remember_key(Route(publication(message_id="1"), queues))
+    other = publication(message_id="2")
+    route = memo.get(other, epoch)
+    assert route is not None
+    assert (route.publication, route.queues) == (other, queues)
+    assert memo.get(publication("other"), epoch) is None
+    assert memo.get(publication(delivery_mode=1), epoch) is None
+    assert memo.get(publication(expiration="9"), epoch) is None
+    assert memo.get(publication(headers={"x-delay": ("I", 5)}), epoch) is None
+    assert memo.get(other, object()) is None
+
+
 def test_messages_that_are_gone_leave_nothing_to_the_cycle_collector(client: MemoryClient) -> None:
     gc.collect()
     gc.set_debug(gc.DEBUG_SAVEALL)

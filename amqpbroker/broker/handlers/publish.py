@@ -72,7 +72,7 @@ def publish(channel: Channel, event: Publish) -> None:
         # A route of another kind is not for all publications with this key.
         is_by_key = type(route) is Route and not windows.is_used
         if is_by_key and is_keyed(channel.vhost, exchange) and is_plain(publication):
-            routes.remember_key(publication, route.queues)
+            routes.remember_key(route)
     _accept(channel, route, bodies)
 
 
