@@ -12,7 +12,15 @@ from amqpbroker.setting_types import OptionalName, split_words
 
 Mechanisms = Annotated[
     tuple[
-        Literal["PLAIN", "AMQPLAIN", "EXTERNAL", "ANONYMOUS", "SCRAM-SHA-256", "SCRAM-SHA-512"],
+        Literal[
+            "PLAIN",
+            "AMQPLAIN",
+            "EXTERNAL",
+            "ANONYMOUS",
+            "SCRAM-SHA-256",
+            "SCRAM-SHA-512",
+            "GSSAPI",
+        ],
         ...,
     ],
     NoDecode,
@@ -58,6 +66,14 @@ class AuthSettings(BaseSettings):
     ] = "distinguished_name"
     ssl_cert_login_san_type: Literal["dns", "ip", "email", "uri"] = "dns"
     ssl_cert_login_san_index: int = Field(default=0, ge=0)
+
+    # Whose tickets GSSAPI takes (FEATURES A15.5, docs/kerberos.md)
+    auth_gssapi_keytab: FilePath | None = None
+    """Our keys; None: the keytab of the system."""
+    auth_gssapi_service: str = Field(default="amqp", pattern=r"^[A-Za-z0-9_-]+$")
+    """What tickets must be for, on whatever host: the part of our principal before the slash."""
+    auth_gssapi_realms: Names = ()
+    """Whose users may log in; none: only those of the realm of our own key."""
 
     # What new passwords must be like (FEATURES A15.14)
     credential_validator: Literal[

@@ -115,6 +115,9 @@ class Config(AuthSettings, DefinitionsSettings, TlsSettings):
     channel_max: int = Field(default=2047, ge=1, le=65535)
     frame_max: int = Field(default=131_072, ge=FRAME_SIZE_MIN, le=2**31 - 1)
 
+    initial_frame_max: int = Field(default=8192, ge=FRAME_SIZE_MIN, le=1024 * 1024)
+    """Bytes of the largest frame before connection.tune-ok: tickets and tokens (FEATURES A1.10)."""
+
     # Limits
     message_size_max: int = Field(default=128 * 1024 * 1024, ge=1, le=MESSAGE_SIZE_LIMIT)
     memory_limit_ratio: float = Field(default=0.6, gt=0, le=1)

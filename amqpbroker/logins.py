@@ -1,4 +1,5 @@
-"""The chain of backends that the settings describe (docs/authentication.md).
+"""The chain of backends that the settings describe, and the keys for GSSAPI
+(docs/authentication.md, docs/kerberos.md).
 
 What a backend needs is imported when it is listed, because start-up time is a feature.
 """
@@ -14,6 +15,7 @@ from amqpbroker.auth.backends.internal import InternalBackend
 if TYPE_CHECKING:
     from amqpbroker.auth.backends.backend import Backend
     from amqpbroker.auth.backends.signing_keys import SigningKeys
+    from amqpbroker.auth.sasl.gssapi import GssapiLogin
     from amqpbroker.auth.users import UserStore
     from amqpbroker.config import Config
 
@@ -31,6 +33,32 @@ def open_chain(config: Config, store: UserStore) -> Chain:
         authentication, _, authorization = entry.partition("/")
         links.append(Link(backends[authentication], backends[authorization or authentication]))
     return Chain(store, links)
+
+
+def open_gssapi(config: Config) -> GssapiLogin | None:
+    """Return what GSSAPI needs, None if it is not in the list.
+
+    :raises ValueError: what is missing, as a text for who wrote the settings.
+    """
+    if "GSSAPI" not in config.auth_mechanisms:
+        return None
+    from amqpbroker.auth.kerberos import Acceptor
+    from amqpbroker.auth.sasl.gssapi import GssapiLogin
+
+    try:
+        acceptor = Acceptor(config.auth_gssapi_service, config.auth_gssapi_keytab)
+    except ImportError as error:
+        raise ValueError(
+            "auth_mechanisms lists GSSAPI, which needs the system's Kerberos library and the "
+            f"package gssapi: pip install 'amqpbroker[gssapi]' ({error})"
+        ) from None
+    except ValueError as error:
+        where = config.auth_gssapi_keytab or "the keytab of the system"
+        raise ValueError(
+            f"auth_mechanisms lists GSSAPI: {where} has no key of service "
+            f"'{config.auth_gssapi_service}' ({error}): set auth_gssapi_keytab, auth_gssapi_service"
+        ) from None
+    return GssapiLogin(acceptor.open_context, frozenset(config.auth_gssapi_realms))
 
 
 def _open(name: str, config: Config, store: UserStore) -> Backend:

@@ -197,6 +197,7 @@ RENAMED: Final = {
     "heartbeat": "heartbeat_s",
     "proxy_protocol": "proxy_protocol",
     "frame_max": "frame_max",
+    "initial_frame_max": "initial_frame_max",
     "max_message_size": "message_size_max",
     "cluster_name": "cluster_name",
     "management.tcp.port": "management_port",

@@ -12,6 +12,7 @@ import logging
 import signal
 import sys
 from contextlib import AsyncExitStack, suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import anyio
@@ -31,7 +32,7 @@ from amqpbroker.direct_write import DirectWriter
 from amqpbroker.gate import Gate, GatedListener, connection_count_max, raise_descriptor_limit
 from amqpbroker.gathering import Gathering
 from amqpbroker.log_format import log_to_stderr
-from amqpbroker.logins import open_chain
+from amqpbroker.logins import open_chain, open_gssapi
 from amqpbroker.memory import MemoryReturner, calm_collector, pause_collector
 from amqpbroker.progress import WorkProgress
 from amqpbroker.proxy_protocol import ProxyListener, proxied_addresses
@@ -503,6 +504,7 @@ async def _serve(config: Config, broker: Broker) -> int:
     server = Server(config, broker)
     try:
         broker.logins = open_chain(config, broker.users)
+        broker.sasl = replace(broker.sasl, gssapi=open_gssapi(config))
     except (OSError, ValueError) as error:
         logger.error("cannot start: %s", error)
         return 1

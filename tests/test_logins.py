@@ -11,7 +11,8 @@ from amqpbroker.auth.exceptions import AuthenticationFailed
 from amqpbroker.auth.sasl.mechanism import Credentials, Peer
 from amqpbroker.auth.users import UserStore
 from amqpbroker.config import Config
-from amqpbroker.logins import open_chain
+from amqpbroker.logins import open_chain, open_gssapi
+from tests.auth.test_kerberos import GSSError, Package
 from tests.tokens import Issuer
 from tests.web import serve_web
 
@@ -95,3 +96,36 @@ def test_without_the_library_it_says_what_to_install(
     monkeypatch.setitem(sys.modules, "amqpbroker.auth.backends.oauth2", None)
     with pytest.raises(ValueError, match=r"pip install 'amqpbroker\[oauth2\]'"):
         open_chain(Config(is_memory=True, auth_backends=("oauth2",)), store)
+
+
+def test_without_gssapi_no_keys_are_looked_for() -> None:
+    assert open_gssapi(Config(is_memory=True)) is None
+
+
+def test_gssapi_without_its_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "gssapi", None)
+    with pytest.raises(ValueError, match=r"pip install 'amqpbroker\[gssapi\]'"):
+        open_gssapi(Config(is_memory=True, auth_mechanisms=("GSSAPI",)))
+
+
+def test_gssapi_without_a_key_says_where_none_was(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    package = Package(GSSError("No key table entry found"))
+    monkeypatch.setitem(sys.modules, "gssapi", package)
+    keytab = tmp_path / "mq.keytab"
+    keytab.touch()
+    settings: dict[str, Any] = {"auth_mechanisms": ("GSSAPI",), "auth_gssapi_service": "mq"}
+    for given, where in ((keytab, str(keytab)), (None, "the keytab of the system")):
+        with pytest.raises(ValueError, match="No key table entry found") as caught:
+            open_gssapi(Config(is_memory=True, auth_gssapi_keytab=given, **settings))
+        assert f"{where} has no key of service 'mq'" in str(caught.value)
+
+
+def test_gssapi_takes_its_realms_from_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "gssapi", Package())
+    config = Config(is_memory=True, auth_mechanisms=("GSSAPI",), auth_gssapi_realms=("A", "B"))
+    login = open_gssapi(config)
+    assert login is not None
+    assert login.realms == {"A", "B"}
+    assert not login.open_context().is_complete

@@ -69,7 +69,10 @@ class Session:
         self.wake = wake
         self.until_written: Callable[[], Awaitable[None]] = _at_once
         """Returns when the client has read most of what was sent; the server sets it."""
-        self.wire = Connection(message_size_max=broker.config.message_size_max)
+        self.wire = Connection(
+            message_size_max=broker.config.message_size_max,
+            handshake_frame_size_max=broker.config.initial_frame_max,
+        )
         self.is_finished = False
         """Nothing more will be read; the server closes when all is written."""
         self.published_count = 0

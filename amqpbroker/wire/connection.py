@@ -187,9 +187,11 @@ class Connection:
         "state",
     )
 
-    def __init__(self, *, message_size_max: int) -> None:
+    def __init__(
+        self, *, message_size_max: int, handshake_frame_size_max: int = HANDSHAKE_FRAME_SIZE_MAX
+    ) -> None:
         self.state = State.HEADER
-        self.frame_size_max = HANDSHAKE_FRAME_SIZE_MAX
+        self.frame_size_max = handshake_frame_size_max
         """Bytes, overhead included; what was negotiated after connection.tune-ok."""
         self.channel_count_max = 0
         self.message_size_max = message_size_max

@@ -22,7 +22,8 @@ FRAME_SIZE_MIN: Final = 4096
 FRAME_SIZE_FUDGE: Final = 8
 """RabbitMQ tolerates frames this many bytes too large: clients get the overhead wrong."""
 HANDSHAKE_FRAME_SIZE_MAX: Final = 8192
-"""Largest frame before connection.tune-ok (4096 up to RabbitMQ 4.0, 8192 for JWTs since)."""
+"""Largest frame before connection.tune-ok (4096 up to RabbitMQ 4.0, 8192 for JWTs since), unless
+a setting says otherwise."""
 
 CLASS_BASIC: Final = 60
 DELIVERY_MODE_PERSISTENT: Final = 2

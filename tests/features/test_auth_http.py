@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import socket
 import subprocess
 import sys
@@ -13,7 +12,7 @@ from pamqp import commands
 
 from tests.features.clients import pika
 from tests.features.restarts import Restarts
-from tests.features.test_docs_examples import DEFAULT_URL, REPO
+from tests.features.test_docs_examples import DEFAULT_URL, blocks
 from tests.helpers import RunningBroker, start_broker
 from tests.management.http_api import HttpApi
 from tests.raw_client import RawClient
@@ -213,16 +212,13 @@ def test_what_is_sent_is_in_no_log(service: Service, tmp_path: Path) -> None:
 
 
 def test_the_page_does_what_it_says(tmp_path: Path) -> None:
-    page = (REPO / "docs" / "http-auth-backend.md").read_text(encoding="utf-8")
-    serve, use = re.findall(r"^```py\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
-    settings = re.search(r"^```toml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
-    output = re.search(r"^```text\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
-    assert settings is not None
-    assert output is not None
+    page = "http-auth-backend.md"
+    serve, use = blocks(page, "py")
+    settings, output = blocks(page, "toml")[0], blocks(page, "text")[0]
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = str(free.getsockname()[1])
     config = tmp_path / "broker.toml"
-    config.write_text(settings[1].replace("8000", port))
+    config.write_text(settings.replace("8000", port))
     program = [sys.executable, "-c", serve.replace("8000", port)]
     with subprocess.Popen(
         program, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
@@ -237,4 +233,4 @@ def test_the_page_does_what_it_says(tmp_path: Path) -> None:
                 )
         finally:
             service.kill()
-    assert (done.stdout, done.stderr) == (output[1], "")
+    assert (done.stdout, done.stderr) == (output, "")

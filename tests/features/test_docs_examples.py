@@ -47,6 +47,12 @@ def examples(page: Path) -> list[Example]:
     ]
 
 
+def blocks(page: str, language: str) -> list[str]:
+    """Return what stands in a page's blocks of that kind; ``py`` is for what needs more set-up."""
+    text = (REPO / "docs" / page).read_text(encoding="utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
 EXAMPLES: Final = [example for page in PAGES for example in examples(page)]
 
 

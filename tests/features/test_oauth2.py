@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import re
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any, Final
@@ -14,7 +13,7 @@ from pamqp import commands
 
 from tests.features.clients import pika
 from tests.features.restarts import Restarts
-from tests.features.test_docs_examples import DEFAULT_URL, REPO
+from tests.features.test_docs_examples import DEFAULT_URL, blocks
 from tests.helpers import DEADLINE_S, RunningBroker, start_broker
 from tests.raw_client import RawClient
 from tests.tokens import EVERYTHING, Issuer
@@ -215,12 +214,8 @@ def test_tokens_are_in_no_log(tmp_path: Path) -> None:
 
 
 def test_the_page_does_what_it_says(tmp_path: Path) -> None:
-    page = (REPO / "docs" / "oauth2.md").read_text(encoding="utf-8")
-    make, use = re.findall(r"^```py\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
-    settings = re.search(r"^```toml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
-    output = re.search(r"^```text\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
-    assert settings is not None
-    assert output is not None
+    make, use = blocks("oauth2.md", "py")
+    settings, output = blocks("oauth2.md", "toml")[0], blocks("oauth2.md", "text")[0]
 
     def run(program: str) -> str:
         done = subprocess.run(
@@ -236,9 +231,9 @@ def test_the_page_does_what_it_says(tmp_path: Path) -> None:
 
     run(make)
     config = tmp_path / "broker.toml"
-    config.write_text(settings[1].replace("jwks.json", str(tmp_path / "jwks.json")))
+    config.write_text(settings.replace("jwks.json", str(tmp_path / "jwks.json")))
     with start_broker(config_file=config) as broker:
-        assert run(use.replace(DEFAULT_URL, broker.url())) == output[1]
+        assert run(use.replace(DEFAULT_URL, broker.url())) == output
 
 
 def test_a_setting_that_is_missing_ends_the_start(tmp_path: Path) -> None:

@@ -377,6 +377,15 @@ def test_frames_are_small_before_tune_ok() -> None:
     assert f"{{frame_too_large,{size},{HANDSHAKE_FRAME_SIZE_MAX - 8}}}" in error[1]
 
 
+def test_a_setting_says_how_large_frames_may_be_before_tune_ok() -> None:
+    # A1.10
+    connection = Connection(message_size_max=1, handshake_frame_size_max=20_000)
+    outcome(connection, PROTOCOL_HEADER)
+    assert (
+        "frame_too_large,20001,19992" in refused(connection, struct.pack(">BHI", 1, 0, 20_001))[1]
+    )
+
+
 def test_a_wrong_frame_end_is_a_frame_error() -> None:
     shown = "FRAME_ERROR - type 1, all octets"
     text = f'{shown} = <<"hello">>: {{invalid_frame_end_marker,205}}'

@@ -8,7 +8,8 @@ The server's side of it; nothing here waits, and nothing is decided::
 
 and the same with :meth:`Authenticator.respond` for every connection.secure-ok, until the outcome is
 no ``Challenge`` but a claim: then ``Chain.log_in`` makes a ``Principal`` of it, or raises
-``AuthenticationFailed``. Log its reason and send ``login_refused(mechanism)``.
+``AuthenticationFailed``. Log its reason and send ``login_refused(mechanism)``. ``Work`` is to be
+run in a thread, and comes to one of these two.
 
 RabbitMQ (3.10.8, tried) tells a client neither the 503 nor the 502 raised here: it logs them, waits
 three seconds and drops the connection, as for every error before connection.tune.
@@ -19,11 +20,12 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from amqpbroker.auth.sasl import anonymous, external
+from amqpbroker.auth.sasl import anonymous, external, gssapi
 from amqpbroker.auth.sasl.amqplain import Amqplain
 from amqpbroker.auth.sasl.anonymous import Anonymous
 from amqpbroker.auth.sasl.crdemo import CrDemo
 from amqpbroker.auth.sasl.external import External
+from amqpbroker.auth.sasl.gssapi import Gssapi
 from amqpbroker.auth.sasl.mechanism import (
     DEFAULT_SETTINGS,
     Challenge,
@@ -33,6 +35,7 @@ from amqpbroker.auth.sasl.mechanism import (
     Peer,
     SaslSettings,
     Step,
+    Work,
 )
 from amqpbroker.auth.sasl.plain import Plain
 from amqpbroker.auth.sasl.scram import Scram
@@ -51,6 +54,7 @@ OFFERS: Final[dict[str, Offer]] = {
     "ANONYMOUS": Offer(Anonymous, anonymous.is_offered),
     SCRAM_SHA_256: Offer(partial(Scram, mechanism=SCRAM_SHA_256)),
     SCRAM_SHA_512: Offer(partial(Scram, mechanism=SCRAM_SHA_512)),
+    "GSSAPI": Offer(Gssapi, gssapi.is_offered),
     "RABBIT-CR-DEMO": Offer(lambda _context: CrDemo()),
 }
 """Every mechanism there is, by its SASL name."""
@@ -109,6 +113,8 @@ class Authenticator:
         return OFFERS[mechanism].begin(self._context)
 
     def _conclude(self, step: Step) -> Step:
+        if isinstance(step, Work):
+            return Work(lambda: self._conclude(step.run()))
         if not isinstance(step, Challenge):
             self._begun = None
         return step

@@ -2,7 +2,8 @@
 
 A mechanism never decides. It says what the client claims (:class:`Credentials`, still to be
 checked), what the mechanism itself has proven (:class:`Identity`), or what the client must answer
-next (:class:`Challenge`). The ``authenticator`` does the rest.
+next (:class:`Challenge`). The ``authenticator`` does the rest. What cannot be said at once is
+:class:`Work`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from amqpbroker.auth.sasl.gssapi import GssapiLogin
     from amqpbroker.auth.users import UserStore
 
 CertificateLogin = Literal["distinguished_name", "common_name", "subject_alternative_name"]
@@ -46,7 +48,13 @@ class StoredIdentity(NamedTuple):
     username: str
 
 
-Step = Challenge | Credentials | Identity | StoredIdentity
+class Work(NamedTuple):
+    """What may block: run it in a thread; it returns or raises what the step would have."""
+
+    run: Callable[[], Step]
+
+
+Step = Challenge | Work | Credentials | Identity | StoredIdentity
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +85,15 @@ class Peer:
 class SaslSettings:
     """Settings of single mechanisms, named as in rabbitmq.conf.
 
-    ``anonymous_login_user`` None turns ANONYMOUS off. ``ssl_cert_login_san_index`` counts from 0
-    among the names of that type.
+    ``anonymous_login_user`` None turns ANONYMOUS off, ``gssapi`` None GSSAPI.
+    ``ssl_cert_login_san_index`` counts from 0 among the names of that type.
     """
 
     anonymous_login_user: str | None = None
     ssl_cert_login_from: CertificateLogin = "distinguished_name"
     ssl_cert_login_san_type: str = "dns"
     ssl_cert_login_san_index: int = 0
+    gssapi: GssapiLogin | None = None
 
 
 DEFAULT_SETTINGS: Final = SaslSettings()

@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, Final
 
+from anyio import to_thread
+
 from amqpbroker.auth.exceptions import AuthenticationFailed
 from amqpbroker.auth.permissions import check_vhost
 from amqpbroker.auth.sasl.authenticator import Authenticator
-from amqpbroker.auth.sasl.mechanism import Challenge
+from amqpbroker.auth.sasl.mechanism import Challenge, Work
 from amqpbroker.broker.handlers.credentials import update_secret, watch
 from amqpbroker.broker.quotas import check_new_connection, enter_vhost
 from amqpbroker.errors import not_allowed
@@ -107,10 +109,26 @@ def _take(session: Session, step: Callable[..., Step], *arguments: Any) -> Await
     except AuthenticationFailed as error:
         _refuse(session, error)
         return None
+    return _go_on(session, outcome)
+
+
+def _go_on(session: Session, outcome: Step) -> Awaitable[None] | None:
+    """Do what follows from a step: ask the client, have a thread work on it, or decide."""
     if isinstance(outcome, Challenge):
         session.send(0, ConnectionSecure(outcome.data))
         return None
-    return _log_in(session, outcome)
+    return _work(session, outcome) if isinstance(outcome, Work) else _log_in(session, outcome)
+
+
+async def _work(session: Session, work: Work) -> None:
+    try:
+        outcome = await to_thread.run_sync(work.run)
+    except AuthenticationFailed as error:
+        _refuse(session, error)
+        return
+    pending = _go_on(session, outcome)
+    if pending is not None:
+        await pending
 
 
 async def _log_in(session: Session, claim: Claim) -> None:
