@@ -13,9 +13,9 @@ byte and ``\w`` is ASCII in both. What the two write differently is translated::
 What Python has not (``(?R)``, ``\K``, ``\p{…}``, ``[[:^alpha:]]``, flags in the middle)
 does not compile, and a pattern that does not compile matches nothing: a bad permission denies.
 
-Patterns come from administrators, names from clients, and Python has no limit on backtracking:
-``(a+)+$`` is as bad an idea here as in any such engine. A pattern is at most 1024 bytes, as in
-RabbitMQ 4.3.
+Python has no limit on backtracking: ``(a+)+$`` is as bad an idea here as in any such engine. Names
+come from clients, patterns of permissions from administrators; where others may give one,
+``regexp_costs`` looks at it first. A pattern is at most 1024 bytes, as in RabbitMQ 4.3.
 """
 
 from __future__ import annotations

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from anyio.lowlevel import checkpoint
 
-from amqpbroker.auth.principal import MONITORING
+from amqpbroker.auth.exceptions import InvalidRegexp
+from amqpbroker.auth.principal import ADMINISTRATOR, MONITORING
+from amqpbroker.auth.regexp_costs import TOO_COSTLY, is_cheap
 from amqpbroker.management.call import Json
 from amqpbroker.management.errors import ApiError, bad_request
 
@@ -119,7 +121,7 @@ def _name_filter(call: Call) -> Callable[[str], bool] | None:
     """Return what names must pass, None for all.
 
     An expression may take for ever and nothing would stop it, so that only users may give one who
-    watch over the broker anyway.
+    watch over the broker anyway, and only administrators one that could take long.
     """
     query = call.request.query_params
     name = query.get("name", "")
@@ -133,8 +135,11 @@ def _name_filter(call: Call) -> Callable[[str], bool] | None:
         raise bad_request("name: the expression is too long")
     try:
         pattern = re.compile(name, re.IGNORECASE)
-    except re.error as error:
+        may_be_slow = not is_cheap(name)
+    except (re.error, InvalidRegexp) as error:
         raise bad_request(f"name: {error}") from None
+    if may_be_slow and not call.principal.has_tag(ADMINISTRATOR):
+        raise bad_request(f"name: {TOO_COSTLY}")
     return lambda text: pattern.search(text) is not None
 
 

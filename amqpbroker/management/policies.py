@@ -1,7 +1,8 @@
 """``/policies`` and ``/operator-policies`` (FEATURES A13, A18.14).
 
 A policy may be made by who has the tag policymaker and may enter its vhost, or by an administrator;
-an operator policy by an administrator alone.
+an operator policy by an administrator alone. A pattern that could take long to match holds up the
+whole broker, so that only an administrator may give one.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, Field
 
 from amqpbroker.auth.principal import ADMINISTRATOR, POLICYMAKER
+from amqpbroker.auth.regexp_costs import TOO_COSTLY, is_cheap
 from amqpbroker.broker.policy_checks import InvalidPolicy, check_policy
 from amqpbroker.management import accounts
 from amqpbroker.management.call import Answer, Api, Json, created, done
@@ -101,6 +103,8 @@ async def _put(call: Api, vhost: str, name: str, *, is_operator: bool) -> Answer
         policy = check_policy(name, values, body.definition, is_operator=is_operator)
     except InvalidPolicy as error:
         raise bad_request(f"Validation failed\n\n{error}\n") from None
+    if not call.principal.has_tag(ADMINISTRATOR) and not is_cheap(policy.pattern):
+        raise bad_request(f"Validation failed\n\n{TOO_COSTLY}\n")
     is_new = name not in _policies(found, is_operator=is_operator)
     await accounts.put_policy(call.broker, found, policy, is_operator=is_operator)
     return created(is_new)

@@ -6,9 +6,9 @@ import logging
 from dataclasses import replace
 from typing import Any
 
-from anyio import to_thread
 from pydantic import BaseModel
 
+from amqpbroker.auth.login_threads import run_in_login_thread
 from amqpbroker.auth.passwords import ALGORITHMS, SCRYPT, algorithm_of, is_well_formed
 from amqpbroker.auth.principal import ADMINISTRATOR, User
 from amqpbroker.management import accounts
@@ -82,7 +82,7 @@ async def put(call: Api, name: str) -> Answer:
             logger.error("credential validation for user '%s' failed: %s", name, mistake)
             raise bad_request("credential_validation_failed")
         store.put_user(replace(old, tags=user.tags) if old is not None else user)
-        user = await to_thread.run_sync(store.set_password, name, body.password)
+        user = await run_in_login_thread(store.set_password, name, body.password)
     await accounts.put_user(call.broker, user)
     return created(old is None)
 

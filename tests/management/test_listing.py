@@ -92,6 +92,19 @@ def test_expressions_are_for_monitoring(manager: HttpApi) -> None:
     assert reason(answer) == (401, "Not monitor user")
 
 
+@pytest.mark.deviates("RabbitMQ's expressions have limits, Python's have not")
+def test_an_expression_that_could_take_long_is_for_administrators(
+    api: HttpApi, manager: HttpApi, vhost: str, name: str
+) -> None:
+    assert api("PUT", f"/users/u-{name}", {"password": "p", "tags": "monitoring"}).status == 204
+    slow = "page=1&use_regex=true&name=(a|a)*$"
+    status, text = reason(manager("GET", f"/queues?{slow}"))
+    assert status == 400
+    assert "take too long" in text
+    assert manager("GET", "/queues?page=1&use_regex=true&name=^a").status == 200
+    assert api("GET", f"{vhost}?{slow}").status == 200
+
+
 def test_sorting_by_a_column(api: HttpApi, vhost: str) -> None:
     rows = api.get(f"{vhost}?sort=durable&columns=name,durable")
     assert [row["durable"] for row in rows] == [False, False, False, True, True]

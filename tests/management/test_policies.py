@@ -104,6 +104,19 @@ def test_a_policymaker_makes_policies_where_it_may_enter(
     assert manager("GET", "/policies/{v}").status == 401
 
 
+@pytest.mark.deviates("RabbitMQ's patterns have limits, Python's have not")
+def test_a_pattern_that_could_take_long_is_for_administrators(
+    api: HttpApi, manager: HttpApi, vhost: str, name: str
+) -> None:
+    permit(api, vhost, name, "policymaker")
+    slow = {**BODY, "pattern": "^(a+)+$"}
+    status, text = reason(manager("PUT", f"/policies/{vhost}/p", slow))
+    assert status == 400
+    assert "pattern could take too long to match" in text
+    assert manager("GET", f"/policies/{vhost}/p").status == 404
+    assert api("PUT", f"/policies/{vhost}/p", slow).status == 201
+
+
 def test_operator_policies_are_for_administrators(
     api: HttpApi, manager: HttpApi, vhost: str, name: str
 ) -> None:

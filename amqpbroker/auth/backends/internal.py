@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from anyio import to_thread
-
 from amqpbroker.auth.backends.backend import Grant
+from amqpbroker.auth.login_threads import run_in_login_thread
 from amqpbroker.auth.regexps import matches
 from amqpbroker.auth.variables import expand_variables
 
@@ -74,7 +73,7 @@ class InternalBackend:
         if password is None:
             user = store.proven(username)
         elif store.is_slow(username, password):
-            user = await to_thread.run_sync(store.verify, username, password)
+            user = await run_in_login_thread(store.verify, username, password)
         else:
             user = store.verify(username, password)
         return Grant(user.name, InternalAuthority(store, user.name), user.tags)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, Final
 
-from anyio import to_thread
-
 from amqpbroker.auth.exceptions import AuthenticationFailed
+from amqpbroker.auth.login_threads import run_in_login_thread
 from amqpbroker.auth.permissions import check_vhost
 from amqpbroker.auth.sasl.authenticator import Authenticator
 from amqpbroker.auth.sasl.mechanism import Challenge, Work
@@ -122,7 +121,7 @@ def _go_on(session: Session, outcome: Step) -> Awaitable[None] | None:
 
 async def _work(session: Session, work: Work) -> None:
     try:
-        outcome = await to_thread.run_sync(work.run)
+        outcome = await run_in_login_thread(work.run)
     except AuthenticationFailed as error:
         _refuse(session, error)
         return
