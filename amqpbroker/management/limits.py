@@ -1,4 +1,7 @@
-"""``/vhost-limits`` and ``/user-limits`` (FEATURES A15.10, A18.14)."""
+"""``/vhost-limits`` and ``/user-limits`` (FEATURES A15.10, A18.14).
+
+Administrators set them (RabbitMQ 3.10.8, tried): a tenant must not lift what holds it back.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
-from amqpbroker.auth.principal import ADMINISTRATOR, POLICYMAKER
+from amqpbroker.auth.principal import ADMINISTRATOR, MONITORING
 from amqpbroker.broker.quotas import USER_LIMITS, VHOST_LIMITS
 from amqpbroker.management import accounts
 from amqpbroker.management.call import Answer, Api, Json, done
@@ -63,14 +66,15 @@ async def list_of_vhosts(call: Api) -> Answer:
 @router.get("/vhost-limits/{name:name}")
 async def show_of_vhost(call: Api, name: str) -> Answer:
     """Show the limits of a vhost, as a list of one or none."""
-    vhost = _vhost(call, name)
+    sees_all = call.principal.has_tag(MONITORING)
+    vhost = _vhost(call, name) if sees_all else call.vhost(name)
     return Json([{"vhost": vhost.name, "value": vhost.limits}] if vhost.limits else [])
 
 
 @router.put("/vhost-limits/{name:name}/{limit:name}")
 async def put_of_vhost(call: Api, name: str, limit: str) -> Answer:
     """Set a limit of a vhost."""
-    call.require(POLICYMAKER)
+    call.require(ADMINISTRATOR)
     vhost = _vhost(call, name)
     body = await call.body(Limit)
     limits = _changed(vhost.limits, VHOST_LIMITS, limit, body.value)
@@ -81,7 +85,7 @@ async def put_of_vhost(call: Api, name: str, limit: str) -> Answer:
 @router.delete("/vhost-limits/{name:name}/{limit:name}")
 async def delete_of_vhost(call: Api, name: str, limit: str) -> Answer:
     """Lift a limit of a vhost."""
-    call.require(POLICYMAKER)
+    call.require(ADMINISTRATOR)
     vhost = _vhost(call, name)
     limits = _changed(vhost.limits, VHOST_LIMITS, limit, None)
     await accounts.set_vhost_limits(call.broker, vhost, limits)
