@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from anyio.abc import ByteStream, Listener, TaskGroup
 
     from amqpbroker.broker.broker import Broker
+    from amqpbroker.broker.spill import Spill
     from amqpbroker.config import Config
 
 logger = logging.getLogger("amqpbroker.server")
@@ -176,10 +177,21 @@ class ClientConnection:
                 count, session.published_count = session.published_count, 0
                 if broker.alarms and not session.is_finished:
                     await self._wait_for_resources()
+                if broker.spill is not None and broker.spill.is_behind:
+                    await self._wait_for_spill(broker.spill)
                 await self._wait_for_rates(count, len(data))
                 pause_s = self._gathering.pause_s(count, self.read_at, self.written_at)
                 if pause_s:
                     await anyio.sleep(pause_s)
+
+    async def _wait_for_spill(self, spill: Spill) -> None:
+        """Read nothing from a publisher while the disk takes in what was published."""
+        if self.session.is_finished or self.session.wire.state is not State.RUNNING:
+            return
+        with anyio.CancelScope() as self._blocked:
+            await spill.catch_up()
+        self._blocked = None
+        self.read_at = anyio.current_time()
 
     async def _wait_for_rates(self, message_count: int, size: int) -> None:
         """Read nothing from a publisher that is faster than its vhost or its user may be."""

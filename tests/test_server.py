@@ -22,9 +22,11 @@ from pamqp import commands
 from amqpbroker import server as server_module
 from amqpbroker.broker import session as session_module
 from amqpbroker.broker.broker import Broker
+from amqpbroker.broker.paging import Pager
 from amqpbroker.broker.session import OUTGOING_SIZE_MAX, Session
 from amqpbroker.config import Config
 from amqpbroker.server import Server, ready_line, run
+from amqpbroker.storage.memory import MemoryLog
 from amqpbroker.turns import READ_SIZE_MAX
 from amqpbroker.wire.connection import HEARTBEAT
 from tests.amqp_bytes import PROTOCOL_HEADER
@@ -324,6 +326,21 @@ def test_an_alarm_stops_publishers_only(running: Running) -> None:
     running.tick_later(0)
     running.call(alarms.set, "memory", "test", False)
     publisher.read(commands.Connection.Unblocked, 0)
+    assert consumer.deliver().body == b"2"
+
+
+def test_a_publisher_waits_while_its_messages_are_not_spilled(running: Running) -> None:
+    publisher, consumer = running.connect(), running.connect()
+    pager = Pager(MemoryLog(), 1 << 20)
+    spill = running.server.broker.spill = pager.spill
+    spill.is_behind = True
+    publisher.publish(publisher.declare("q"), b"1")
+    consumer.consume("q")
+    assert consumer.deliver().body == b"1"
+    publisher.publish("q", b"2")
+    assert consumer.counts("q") == (0, 1)
+    spill.is_behind = False
+    running.call(spill._caught_up.set)
     assert consumer.deliver().body == b"2"
 
 

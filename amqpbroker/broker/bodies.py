@@ -18,8 +18,8 @@ from amqpbroker.storage.log import LogError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from amqpbroker.broker.journal import Journal
     from amqpbroker.broker.message import Message
+    from amqpbroker.broker.paging import Pager
     from amqpbroker.broker.queue import Queue
 
 
@@ -42,16 +42,15 @@ def may_deliver(queue: Queue) -> bool:
     if not queue.consumers.has_turns:
         return False
     head = queue.ready.peek()
-    return head is not None and is_at_hand(queue.journal, head, queue.pump)
+    return head is not None and is_at_hand(queue.pager, head, queue.pump)
 
 
 def take_paged(queue: Queue, count_max: int, size_max: int) -> Taken | None:
     """Take messages at the head; None if the first body is not at hand: the queue pumps later."""
-    journal, ready = queue.journal, queue.ready
-    assert journal is not None
-    pager = journal.pager
+    pager, ready = queue.pager, queue.ready
+    assert pager is not None
     head = ready.peek()
-    if head is None or not is_at_hand(journal, head, queue.pump):
+    if head is None or not is_at_hand(pager, head, queue.pump):
         return None
     position, run, is_redelivered = ready.pop_run(count_max, size_max)
     bodies = pager.at_hand(run)
@@ -63,7 +62,7 @@ def take_paged(queue: Queue, count_max: int, size_max: int) -> Taken | None:
     if coming is not None:
         pager.read_ahead(coming)
     if not run:
-        is_at_hand(journal, head, queue.pump)  # it was missing where it should be
+        is_at_hand(pager, head, queue.pump)  # it was missing where it should be
         return None
     return Taken(position, run, bodies, is_redelivered)
 
@@ -73,37 +72,37 @@ def wait_for_head(queue: Queue) -> Awaitable[object] | None:
 
     Raises :class:`~amqpbroker.errors.HardError` 541 if it cannot be read.
     """
-    journal, ready = queue.journal, queue.ready
-    if journal is None or not journal.pager.is_used:
+    pager, ready = queue.pager, queue.ready
+    if pager is None or not pager.is_used:
         return None
     head = ready.peek()
     if head is None:
         return None
     arrived = anyio.Event()
     try:
-        return None if journal.pager.has(head, arrived.set) else arrived.wait()
+        return None if pager.has(head, arrived.set) else arrived.wait()
     except LogError as error:
-        journal.fail(error)
+        pager.on_failure(error)
         raise internal_error("the message cannot be read") from None
 
 
-def is_at_hand(journal: Journal | None, message: Message, then: Callable[[], None]) -> bool:
+def is_at_hand(pager: Pager | None, message: Message, then: Callable[[], None]) -> bool:
     """Return whether a body is at hand; if not, ``then`` is called when it is, if ever."""
-    if journal is None or not journal.pager.is_used:
+    if pager is None or not pager.is_used:
         return True
     try:
-        return journal.pager.has(message, then)
+        return pager.has(message, then)
     except LogError as error:
-        journal.fail(error)
+        pager.on_failure(error)
         return False
 
 
-def bodies_now(journal: Journal | None, messages: Sequence[Message]) -> list[bytes] | None:
+def bodies_now(pager: Pager | None, messages: Sequence[Message]) -> list[bytes] | None:
     """Return bodies at once, even if the disk must be waited for; None if they cannot be read."""
-    if journal is None or not journal.pager.is_used:
+    if pager is None or not pager.is_used:
         return in_memory(messages)
     try:
-        return journal.pager.bodies(messages)
+        return pager.bodies(messages)
     except LogError as error:
-        journal.fail(error)
+        pager.on_failure(error)
         return None

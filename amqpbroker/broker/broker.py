@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from amqpbroker.broker.journal import Journal
     from amqpbroker.broker.message import Message
     from amqpbroker.broker.session import Session
+    from amqpbroker.broker.spill import Spill
     from amqpbroker.broker.store import Store
     from amqpbroker.config import Config
 
@@ -80,6 +81,8 @@ class Broker:
         self.reply_consumers: dict[str, ReplyConsumer] = {}
         self.journal: Journal | None = None
         """The log of durable queues; None if everything is in memory."""
+        self.spill: Spill | None = None
+        """Where transient messages go that memory has no room for."""
 
     def add_defaults(self) -> None:
         """Make what an empty broker starts with: a vhost, and a user who may do all in it."""
@@ -95,6 +98,8 @@ class Broker:
     def add_vhost(self, name: str) -> VHost:
         """Make a vhost with its pre-declared exchanges."""
         vhost = self.vhosts[name] = VHost(name, self.store, self.timers, self.streams)
+        if self.journal is not None:
+            vhost.page(self.journal.pager)
         vhost.metadata = VHostMetadata(default_queue_type=self.config.default_queue_type)
         if self.store is not None:
             self.store.put_vhost(vhost)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from amqpbroker.broker.ack_deadlines import AckDeadlines
 from amqpbroker.broker.dead_letter import REJECTED
 from amqpbroker.broker.names import described
+from amqpbroker.broker.runs import Run
 from amqpbroker.errors import not_found, precondition_failed
 
 if TYPE_CHECKING:
@@ -194,7 +195,7 @@ class Channel:
         for delivery in deliveries:
             queue = delivery.queue
             queue.unsettled_count -= 1
-            if delivery.message.run is not None:
+            if isinstance(delivery.message.run, Run):
                 kept.setdefault(queue, []).append(delivery.message)
         for queue, messages in kept.items():
             queue.settle(messages)

@@ -82,7 +82,7 @@ class DeadLetters:
         """
         if queue.settings.dead_letter_exchange is None:
             return
-        found = bodies_now(queue.journal, messages)
+        found = bodies_now(queue.pager, messages)
         if found is None:
             return
         last: Publication | None = None
@@ -105,7 +105,7 @@ class DeadLetters:
     def _send(self, letters: Iterable[Letter]) -> None:
         for letter in letters:
             message = letter.message
-            bodies = bodies_now(letter.queue.journal, (message,))
+            bodies = bodies_now(letter.queue.pager, (message,))
             if bodies is None:
                 continue
             publication = uncounted(message).publication

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from amqpbroker.broker.arguments import EXPIRY_MS_MAX, number_of
 from amqpbroker.broker.message import Message
+from amqpbroker.broker.runs import Run
 from amqpbroker.routing.deduplication import BY_CONTENT, CACHE_SIZE, CACHE_TTL, HEADER
 from amqpbroker.wire.content import Publication
 from amqpbroker.wire.table import encode_table
@@ -137,7 +138,7 @@ class Window:
         if self._is_discarded or message is None or self._is_past(message):
             return None
         run = message.run
-        if run is None or run.segment is not None or self.journal is None:
+        if not isinstance(run, Run) or run.segment is not None or self.journal is None:
             return 0
         return self.journal.ticket
 
@@ -163,7 +164,7 @@ class Window:
             assert self._vhost.store is not None
             self._vhost.store.put_queue(self._vhost.name, self)
         (message,) = journal.enqueue(_KEYS, (body,), (self,))
-        assert message.run is not None
+        assert isinstance(message.run, Run)
         message.run.keep()
         return message
 

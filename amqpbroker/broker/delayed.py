@@ -24,6 +24,7 @@ from amqpbroker.broker.bodies import bodies_now, is_at_hand
 from amqpbroker.broker.message import Message, stored_properties, without_bcc
 from amqpbroker.broker.names import DELAY, DELIVER_AT, described
 from amqpbroker.broker.router import Route, find_queues, find_queues_once, is_stable
+from amqpbroker.broker.runs import Run
 from amqpbroker.errors import internal_error
 from amqpbroker.wire.content import Publication
 from amqpbroker.wire.table import Field
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     from amqpbroker.broker.channel import Channel
     from amqpbroker.broker.journal import Journal
+    from amqpbroker.broker.paging import Pager
     from amqpbroker.broker.timers import Timer
     from amqpbroker.broker.vhost import VHost
     from amqpbroker.storage.catalog import Ticket
@@ -130,6 +132,10 @@ class Delayed:
         """All messages, in no promised order."""
         return self._messages.values()
 
+    @property
+    def _pager(self) -> Pager | None:
+        return None if self.journal is None else self.journal.pager
+
     # in
 
     def delays(self, headers: Mapping[str, tuple[str, Any]]) -> bool:
@@ -152,7 +158,7 @@ class Delayed:
                 self._vhost.store.put_queue(self._vhost.name, self)
             messages = journal.enqueue(publication, bodies, (self,))
             ticket = journal.ticket
-            assert messages[0].run is not None
+            assert isinstance(messages[0].run, Run)
             now_ms = messages[0].run.timestamp_ms
         self._place(messages, now_ms)
         self._set_timer()
@@ -163,7 +169,7 @@ class Delayed:
         for publication, row in groupby(messages, attrgetter("publication")):
             compact = waiting(publication)
             for message in row:
-                assert message.run is not None
+                assert isinstance(message.run, Run)
                 message.publication = compact
                 self._place((message,), message.run.timestamp_ms)
         self._set_timer()
@@ -202,7 +208,7 @@ class Delayed:
         is_waiting = False
         while heap and heap[0] < end and len(due) < RELEASED_COUNT_MAX:
             message = self._messages.get(heap[0])
-            is_waiting = message is not None and not is_at_hand(self.journal, message, self._fire)
+            is_waiting = message is not None and not is_at_hand(self._pager, message, self._fire)
             if is_waiting:
                 break
             self._messages.pop(heappop(heap), None)
@@ -211,7 +217,7 @@ class Delayed:
         if not is_waiting:
             self._set_timer()  # first: whatever happens to these, the others come
         for publication, row in groupby(due, attrgetter("publication")):
-            bodies = bodies_now(self.journal, list(row))
+            bodies = bodies_now(self._pager, list(row))
             if bodies is None:
                 return
             self._publish(woken(publication), bodies)
@@ -264,7 +270,7 @@ class Delayed:
         return None if message is None else self._body(message)
 
     def _body(self, message: Message) -> bytes:
-        bodies = bodies_now(self.journal, (message,))
+        bodies = bodies_now(self._pager, (message,))
         if bodies is None:
             raise internal_error("the message cannot be read")
         return bodies[0]

@@ -15,6 +15,7 @@ from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, Final
 
 from amqpbroker.broker.message import Message
+from amqpbroker.broker.runs import Run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -77,7 +78,7 @@ class Expiry:
         deadline = self._timers.now() + ttl_ms / 1000
         marked: list[Message] = [ExpiringMessage(message, deadline) for message in messages]
         run = messages[0].run
-        if run is not None:
+        if isinstance(run, Run):
             run.twins = [*(run.twins or ()), marked]
         return marked
 
@@ -87,7 +88,7 @@ class Expiry:
         marked = []
         for message in messages:
             ttl_ms = time_to_live_ms(message.publication, self.ttl_ms)
-            if ttl_ms is not None and message.run is not None:
+            if ttl_ms is not None and isinstance(message.run, Run):
                 age_ms = max(0, clock_ms - message.run.timestamp_ms)
                 message = ExpiringMessage(message, now + (ttl_ms - age_ms) / 1000)
             marked.append(message)

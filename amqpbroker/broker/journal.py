@@ -150,7 +150,7 @@ class _Batch:
         left = self.left.setdefault(queue_id, {})
         for message in messages:
             run = message.run
-            if run is None:
+            if not isinstance(run, Run):
                 continue
             place: Run | Segment = run.segment or run
             if run.messages is not None and run.staged_in == self.number:
@@ -214,6 +214,7 @@ class Journal:
         self._flush = flush
         """Ends a batch of the broker: what a commit has set free is sent."""
         self.pager = pager
+        pager.on_failure = self.fail
         self._now_ms = now_ms
         self._sleep = sleep
         self._on_alarm = on_alarm
@@ -279,7 +280,7 @@ class Journal:
         batch = self._open
         histories = batch.returns.setdefault(queue.id, {})
         for message in messages:
-            assert message.run is not None
+            assert isinstance(message.run, Run)
             histories[message.sequence] = history_of(message)
             batch.returned_to.add(message.run.segment or message.run)
         self._work.set()

@@ -15,13 +15,15 @@ if TYPE_CHECKING:
     from amqpbroker.broker.consumer import Consumer
     from amqpbroker.broker.queue import Queue
     from amqpbroker.broker.runs import Run
+    from amqpbroker.broker.spill import TransientRun
 
 
 class Message:
     """Content as published. One object serves all queues that it was routed to.
 
-    A message that is kept on disk has a ``run`` and a ``sequence`` (see ``journal``). Its body may
-    be there and not in memory: then ``body`` is None, and ``paging`` reads it.
+    A message that is kept on disk has a `Run` and a ``sequence`` (see ``journal``), a transient one
+    that counts for the memory budget a `TransientRun` (see ``spill``). Its body may be on the disk
+    and not in memory: then ``body`` is None, and ``paging`` reads it.
     """
 
     __slots__ = ("body", "publication", "run", "sequence")
@@ -30,7 +32,7 @@ class Message:
         self,
         publication: Publication,
         body: bytes | None,
-        run: Run | None = None,
+        run: Run | TransientRun | None = None,
         sequence: int = 0,
     ) -> None:
         self.publication = publication

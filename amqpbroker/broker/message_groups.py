@@ -39,7 +39,7 @@ class MessageGroups:
             if turn is None:
                 return
             position, message, is_redelivered = ready.pop()
-            bodies = bodies_now(queue.journal, (message,))
+            bodies = bodies_now(queue.pager, (message,))
             assert bodies is not None, "it is at hand"
             queue.deliver_run(turn[0], position, [message], bodies, is_redelivered)
 

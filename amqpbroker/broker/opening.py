@@ -6,6 +6,7 @@
     data_dir/shard-0/          messages of durable queues (storage.segment_log)
     data_dir/scram-decoy.key   makes SCRAM's salts of users who do not exist; only with SCRAM
     data_dir/streams/          messages of streams, a directory each (storage.stream_directories)
+    data_dir/spill/            transient messages that memory has no room for; not read at a start
 
 The catalog is read first, then the log is replayed into the queues that the catalog knows, then a
 new epoch fences off whoever might still write. The catalog and the log belong together: one without
@@ -44,6 +45,8 @@ from amqpbroker.storage.disk import DirectoryDisk
 from amqpbroker.storage.encryption import Keyring
 from amqpbroker.storage.log import LogMissing
 from amqpbroker.storage.options import LogOptions
+from amqpbroker.storage.recovery import unavailable
+from amqpbroker.storage.scratch_log import ScratchDisk, ScratchLog, discard
 from amqpbroker.storage.segment_log import SegmentLog
 from amqpbroker.storage.stream_directories import StreamDirectories
 
@@ -63,6 +66,7 @@ CATALOG_NAME: Final = "catalog.sqlite"
 SHARD_NAME: Final = "shard-0"
 DECOY_KEY_NAME: Final = "scram-decoy.key"
 STREAMS_NAME: Final = "streams"
+SPILL_NAME: Final = "spill"
 BATCH_SIZE_MAX: Final = 1 << 30
 """Bytes: a transaction is one batch, whatever its size. The journal aims at far smaller ones."""
 
@@ -80,6 +84,8 @@ class Ground(NamedTuple):
     """Where the log's blocking work runs; None: a thread."""
     streams: Storage | None = None
     """Of streams; None: in memory."""
+    spill: Disk | None = None
+    """Of bodies of transient messages; None: they stay in memory."""
 
 
 @asynccontextmanager
@@ -107,7 +113,8 @@ async def open_broker(
     database = await SqliteDatabase.open(config.data_dir / CATALOG_NAME)
     streams = StreamDirectories(config.data_dir / STREAMS_NAME, options)
     disk = DirectoryDisk(config.data_dir / SHARD_NAME)
-    ground = Ground(database, disk, options, streams=streams)
+    spill = ScratchDisk(config.data_dir / SPILL_NAME)
+    ground = Ground(database, disk, options, streams=streams, spill=spill)
     async with open_on(ground, config, on_progress) as broker:
         if broker.users.passwords.scram_mechanisms:
             broker.users.decoy_key = load_secret(config.data_dir / DECOY_KEY_NAME)
@@ -134,6 +141,7 @@ async def open_on(
                 log,
                 on_progress,
                 clock=ground.clock,
+                spill=_open_spill(ground),
             )
             await _open_streams(broker, ground.streams)
             del snapshot
@@ -174,6 +182,7 @@ async def _running(
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(journal.run)
                 tasks.start_soon(journal.pager.run)
+                tasks.start_soon(journal.pager.spill.run)
                 try:
                     yield
                 finally:
@@ -183,6 +192,7 @@ async def _running(
         finally:
             with anyio.CancelScope(shield=True):
                 try:
+                    await journal.pager.spill.close()
                     await journal.close()
                 finally:
                     await catalog.close()
@@ -228,6 +238,21 @@ async def _open_log(ground: Ground, *, is_new: bool) -> SegmentLog:
     return await SegmentLog.create(disk, options, executor=executor)
 
 
+def _open_spill(ground: Ground) -> ScratchLog | None:
+    """Return where to spill, without what was spilled before.
+
+    Raises :class:`~amqpbroker.storage.log.LogUnavailable`: that cannot be deleted.
+    """
+    disk = ground.spill
+    if disk is None:
+        return None
+    try:
+        discard(disk)
+    except OSError as error:
+        raise unavailable(disk.path_of(""), error) from error
+    return ScratchLog(disk, ground.options, executor=ground.executor)
+
+
 async def _build(
     config: Config,
     catalog: Catalog,
@@ -236,11 +261,12 @@ async def _build(
     on_progress: Callable[[int, int], None],
     *,
     clock: Clock = SYSTEM_CLOCK,
+    spill: ScratchLog | None = None,
 ) -> tuple[Broker, Journal]:
     store = Store(catalog)
     broker = Broker(config, store, clock)
     store.queues = queues = _restore(broker, snapshot)
-    pager = Pager(log, config.body_memory_limit, flush=broker.flush)
+    pager = Pager(log, config.body_memory_limit, spill=spill, flush=broker.flush)
     recovered = await recover(log, queues, pager, on_progress)
     is_new = not snapshot.vhosts and not snapshot.users
     if is_new and recovered.next_sequence > 1:
@@ -264,9 +290,12 @@ async def _build(
     )
     journal.messages_of = broker.messages_of
     broker.journal = journal
+    broker.spill = pager.spill
     for queue in queues.values():
         if not isinstance(queue, StreamQueue):
             queue.journal = journal
+    for vhost in broker.vhosts.values():
+        vhost.page(pager)
     if is_new and not config.has_definitions:
         broker.add_defaults()
     if recovered.message_count:

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Final
 import anyio
 
 from amqpbroker.broker.body_cache import Block, BodyCache, corrupt
+from amqpbroker.broker.spill import Spill
 from amqpbroker.storage.log import LogError, LogUnavailable
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from amqpbroker.broker.message import Message
     from amqpbroker.broker.runs import Run
     from amqpbroker.storage.log import SegmentedLog
+    from amqpbroker.storage.scratch_log import ScratchLog
     from amqpbroker.storage.shard_record import Bodies
 
 logger = logging.getLogger("amqpbroker.paging")
@@ -56,6 +58,7 @@ class Pager:
         log: SegmentedLog,
         limit: int,
         *,
+        spill: ScratchLog | None = None,
         flush: Callable[[], None] = lambda: None,
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
     ) -> None:
@@ -63,14 +66,16 @@ class Pager:
         self._flush = flush
         """Ends a batch of the broker: what was delivered leaves."""
         self._sleep = sleep
+        self.on_failure: Callable[[Exception], None] = lambda error: None
+        """Told when a body is not what was written."""
         self.limit = limit
         """Bytes of bodies that stay in memory."""
         self.size = 0
         """Bytes of bodies in memory, a run at a time: until the last message of it is gone."""
         self.paged_size = 0
-        """Bytes of bodies that are in the log only, a run at a time."""
+        """Bytes of bodies that are on the disk only, a run at a time."""
         self.is_used = False
-        """Whether any body is perhaps in the log only."""
+        """Whether any body is perhaps on the disk only."""
         self.read_count = 0
         """How often the log was read."""
         self.cache = BodyCache(limit // CACHE_SHARE)
@@ -80,6 +85,7 @@ class Pager:
         """Offset → why what should lie there cannot be had."""
         self._work = anyio.Event()
         self._has_complained = False
+        self.spill = Spill(self, spill, sleep=sleep)
 
     @property
     def is_over(self) -> bool:
@@ -257,6 +263,8 @@ class Pager:
 
     def _read(self, offset: int) -> list[Block]:
         """Read the batch at an offset, and those behind it that the same read brings."""
+        if offset < 0:
+            return self.spill.read(offset)
         return [Block.of(batch) for batch in self._log.read_now(offset)]
 
     def _keep(self, offset: int, blocks: list[Block]) -> None:

@@ -60,11 +60,11 @@ class Partitions:
                 queue.consumers.block(consumer)
                 return
             partition = heads[0][1]
-            if not is_at_hand(queue.journal, partition.peek(), queue.pump):
+            if not is_at_hand(queue.pager, partition.peek(), queue.pump):
                 heappop(heads)
                 continue
             position, message, is_redelivered = ready.pop_of(partition)
-            bodies = bodies_now(queue.journal, (message,))
+            bodies = bodies_now(queue.pager, (message,))
             assert bodies is not None, "it is at hand"
             queue.deliver_run(consumer, position, [message], bodies, is_redelivered)
             if partition:

@@ -28,6 +28,7 @@ from amqpbroker.broker.message_groups import MessageGroups
 from amqpbroker.broker.partitions import Partitions
 from amqpbroker.broker.ready import ReadyMessages
 from amqpbroker.broker.retries import Retries
+from amqpbroker.broker.runs import Run
 from amqpbroker.broker.settings import ORDINARY, QueueSettings
 from amqpbroker.broker.sticky_groups import StickyGroups
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from amqpbroker.broker.deduplication import Window
     from amqpbroker.broker.dispatch import Dispatch
     from amqpbroker.broker.journal import Journal
+    from amqpbroker.broker.paging import Pager
     from amqpbroker.broker.ready import Ready
     from amqpbroker.broker.session import Session
     from amqpbroker.broker.vhost import VHost
@@ -68,6 +70,7 @@ class Queue:
         "limits",
         "name",
         "owner",
+        "pager",
         "ready",
         "retries",
         "settings",
@@ -101,6 +104,8 @@ class Queue:
         """Until the catalog has stored it: what must be waited for."""
         self.journal = journal
         """Where a durable queue writes; None if nothing of it is kept."""
+        self.pager: Pager | None = None
+        """Knows the bodies that are not in memory; None if all of all queues are."""
         self.is_durable = is_durable
         self.is_auto_delete = is_auto_delete
         self.arguments = arguments
@@ -133,6 +138,7 @@ class Queue:
     def join(self, vhost: VHost) -> None:
         """Become a queue of a vhost."""
         self.vhost = vhost
+        self.pager = vhost.pager
         vhost.windows.add_queue(self)
         settings = vhost.policies.settings_of(self) if vhost.policies else self.settings
         if settings is not ORDINARY:
@@ -209,10 +215,16 @@ class Queue:
         if not self.ready:
             start = self._hand_over(publication, bodies, messages)
         if start < len(bodies):
-            if messages is None:
+            pager = self.pager
+            if messages is not None:
+                self.ready.extend(messages[start:])
+            elif pager is None:
                 self.ready.extend([Message(publication, body) for body in bodies[start:]])
             else:
-                self.ready.extend(messages[start:])
+                new = pager.spill.take(self, publication, bodies[start:])
+                self.ready.extend(new)
+                if pager.is_over:
+                    pager.spill.stage(new)
             publication.forget_properties()
             self._deliver()
         return 0
@@ -225,10 +237,14 @@ class Queue:
         All messages are taken in and offered to the consumers; after that it is seen what is too
         much. Message by message the outcome would be the same.
         """
-        ready, limits = self.ready, self.limits
+        ready, limits, pager = self.ready, self.limits, self.pager
         assert isinstance(ready, IndexedReady)
+        is_kept = messages is not None
         if messages is None:
-            messages = [Message(publication, body) for body in bodies]
+            if pager is None:
+                messages = [Message(publication, body) for body in bodies]
+            else:
+                messages = pager.spill.take(self, publication, bodies)
         expiry = self.expiry
         if expiry is not None:
             expiry.drop_due()
@@ -243,6 +259,8 @@ class Queue:
         if start < len(messages):
             first = ready.next_position
             ready.extend(messages[start:])
+            if not is_kept and pager is not None and pager.is_over:
+                pager.spill.stage(messages[start:])
             new = range(first, ready.next_position)
             self._deliver()
             if expiry is not None:
@@ -356,9 +374,9 @@ class Queue:
         if self.dispatch is not None:
             self.dispatch.deliver()
             return
-        ready = self.ready
+        ready, pager = self.ready, self.pager
         while ready:
-            if self.journal is not None and self.journal.pager.is_used and not may_deliver(self):
+            if pager is not None and pager.is_used and not may_deliver(self):
                 return
             turn = self.consumers.next()
             if turn is None:
@@ -367,7 +385,7 @@ class Queue:
             session = consumer.channel.session
             left = min(room, len(ready))
             while left > 0:
-                if self.journal is not None and self.journal.pager.is_used:
+                if pager is not None and pager.is_used:
                     taken = take_paged(self, left, session.room_size)
                     if taken is None:
                         return
@@ -398,7 +416,7 @@ class Queue:
             first_tag = channel.deliver_run(consumer, publication, bodies, size, is_redelivered)
         if not consumer.no_ack:
             self._lend(consumer, position, first_tag, run)
-        elif run[0].run is not None:
+        elif self.journal is not None and isinstance(run[0].run, Run):
             self.settle(run)
 
     def _lend(

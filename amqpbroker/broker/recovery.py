@@ -113,7 +113,7 @@ class Replay:
         for sequence in range(first, first + count):
             message = messages.get(sequence)
             if message is not None:
-                assert message.run is not None
+                assert isinstance(message.run, Run)
                 assert message.run.segment is not None
                 messages[sequence] = with_history(message, history)
                 if message.run.segment is not segment:
@@ -121,7 +121,7 @@ class Replay:
 
     def _leave(self, message: Message, queue_id: int, segment: Segment) -> None:
         """A message is settled in ``segment``, or was written there once more by compaction."""
-        assert message.run is not None
+        assert isinstance(message.run, Run)
         older = message.run.segment
         assert older is not None
         older.count(queue_id, -1)

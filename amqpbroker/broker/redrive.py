@@ -21,6 +21,7 @@ from amqpbroker.broker.dead_letter import deaths_of
 from amqpbroker.broker.delivery_count import EXCEPTION_MESSAGE, original_of
 from amqpbroker.broker.indexed_ready import IndexedReady
 from amqpbroker.broker.router import Route
+from amqpbroker.broker.runs import Run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -123,7 +124,7 @@ class Filter:
     @staticmethod
     def _since_ms(message: Message, death: Mapping[str, tuple[str, Any]], now_ms: int) -> int:
         """Return when a message came; of one that is not kept, only x-death knows."""
-        if message.run is not None:
+        if isinstance(message.run, Run):
             return message.run.timestamp_ms
         kind, seconds = death.get("time", ("V", None))
         return int(seconds) * 1000 if kind == "T" else now_ms
@@ -244,7 +245,7 @@ class Redrive:
         self.moved[name] = self.moved.get(name, 0) + 1
 
     def _move(self, position: int, message: Message, target: Queue) -> None:
-        bodies = bodies_now(self.queue.journal, (message,))
+        bodies = bodies_now(self.queue.pager, (message,))
         if bodies is None:
             return
         self._ready.remove(position)

@@ -21,6 +21,7 @@ from amqpbroker.broker.dead_letter import DELIVERY_LIMIT
 from amqpbroker.broker.delivery_count import history_of, with_history
 from amqpbroker.broker.expiry import ExpiringMessage
 from amqpbroker.broker.indexed_ready import IndexedReady
+from amqpbroker.broker.runs import Run
 from amqpbroker.broker.settings import FAILED
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ class Retries:
     def _record(self, messages: list[Message]) -> None:
         """Have the log know what has become of messages."""
         journal = self._queue.journal
-        kept = [message for message in messages if message.run is not None]
+        kept = [message for message in messages if isinstance(message.run, Run)]
         if journal is not None and kept:
             journal.count(self._queue, kept)
 

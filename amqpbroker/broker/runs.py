@@ -178,8 +178,10 @@ def rewritten_runs(
     groups: dict[Segment | None, dict[Run, _Survivors]] = {segment: {} for segment in segments}
     for queue_id, message in found:
         old = message.run
-        by_run = groups.get(old.segment) if old is not None else None
-        if old is None or by_run is None:
+        if not isinstance(old, Run):
+            continue
+        by_run = groups.get(old.segment)
+        if by_run is None:
             continue
         group = by_run.get(old)
         if group is None:

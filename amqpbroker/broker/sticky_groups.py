@@ -115,12 +115,12 @@ class StickyGroups(MessageGroups):
     def _is_at_hand(self, lane: list[int]) -> bool:
         """Return whether the body of the first message is; if not, the queue pumps later."""
         message = self.ready.find(lane[0])
-        return message is not None and is_at_hand(self.queue.journal, message, self.queue.pump)
+        return message is not None and is_at_hand(self.queue.pager, message, self.queue.pump)
 
     def _deliver_from(self, lane: list[int], consumer: Consumer) -> None:
         self._lanes_count -= 1
         position, message, is_redelivered = self.ready.take(heappop(lane))
-        bodies = bodies_now(self.queue.journal, (message,))
+        bodies = bodies_now(self.queue.pager, (message,))
         assert bodies is not None, "it is at hand"
         self.queue.deliver_run(consumer, position, [message], bodies, is_redelivered)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from amqpbroker.broker.runs import Run
 from amqpbroker.broker.stream_queue import refuse_streams
 from amqpbroker.errors import precondition_failed
 
@@ -61,7 +62,8 @@ class Transaction:
             if outcome != "ack":
                 refuse_streams(deliveries)
             getattr(channel, outcome)(deliveries)
-        is_kept = any(item.message.run for _, deliveries in settles for item in deliveries)
+        settled = [item.message for _, deliveries in settles for item in deliveries]
+        is_kept = any(isinstance(message.run, Run) for message in settled)
         if any(refused for _, refused in published):
             raise precondition_failed("partial tx completion")
         return is_kept or any(ticket for ticket, _ in published)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from amqpbroker.broker.consumer import Consumer
+    from amqpbroker.broker.paging import Pager
     from amqpbroker.broker.queue import Queue
     from amqpbroker.broker.session import Session
     from amqpbroker.broker.store import Store
@@ -60,6 +61,8 @@ class VHost:
         self.queues: dict[str, Queue] = {}
         self.metadata = VHostMetadata()
         self.policies = Policies(self)
+        self.pager: Pager | None = None
+        """The memory budget; None if everything is in memory."""
         self.limits: dict[str, int] = {}
         """max-connections and max-queues; see ``quotas``."""
         self.epoch = object()
@@ -215,6 +218,12 @@ class VHost:
             queue.owner.exclusive_queues[queue.name] = queue
         queue.join(self)
         self.forget_routes()
+
+    def page(self, pager: Pager) -> None:
+        """Let all queues keep to a memory budget."""
+        self.pager = pager
+        for queue in self.queues.values():
+            queue.pager = pager
 
     def delete_queue(self, queue: Queue) -> int:
         """Remove a queue with its bindings and messages; its consumers are told (A4.10, A6.13).

@@ -121,7 +121,7 @@ class DirectSession(Session):
             if ready is None:
                 return
             self._lend(queue, ready.position, ready.message)
-            bodies = bodies_now(queue.journal, (ready.message,))
+            bodies = bodies_now(queue.pager, (ready.message,))
             if bodies is None:
                 raise internal_error("the message cannot be read")
             yield ready, bodies[0]

@@ -121,6 +121,9 @@ class DirectoryDisk:
         self._path = Path(path)
         self._lock: int | None = None
 
+    def _file(self, descriptor: int) -> DirectoryFile:
+        return DirectoryFile(descriptor)
+
     def path_of(self, name: str) -> str:
         """See `Disk.path_of`."""
         return str(self._path / name)
@@ -142,16 +145,16 @@ class DirectoryDisk:
 
     def open(self, name: str) -> DirectoryFile:
         """See `Disk.open`."""
-        return DirectoryFile(os.open(self._path / name, os.O_RDWR | os.O_CLOEXEC))
+        return self._file(os.open(self._path / name, os.O_RDWR | os.O_CLOEXEC))
 
     def open_to_read(self, name: str) -> DirectoryFile:
         """See `Disk.open_to_read`."""
-        return DirectoryFile(os.open(self._path / name, os.O_RDONLY | os.O_CLOEXEC))
+        return self._file(os.open(self._path / name, os.O_RDONLY | os.O_CLOEXEC))
 
     def create(self, name: str) -> DirectoryFile:
         """See `Disk.create`."""
         flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
-        return DirectoryFile(os.open(self._path / name, flags, _FILE_MODE))
+        return self._file(os.open(self._path / name, flags, _FILE_MODE))
 
     def rename(self, name: str, new_name: str) -> None:
         """See `Disk.rename`."""

@@ -20,6 +20,7 @@ from amqpbroker.storage.catalog.database import connect as connect_database
 from amqpbroker.storage.catalog.group import Change, Group, Ticket
 from amqpbroker.storage.executor import InlineExecutor
 from amqpbroker.storage.memory import MemoryLog
+from amqpbroker.storage.scratch_log import ScratchLog, discard
 from amqpbroker.storage.segment_log import SegmentLog
 from amqpbroker.storage.shard_record import EnqueueRecord, ShardRecord, decode
 from tests.amqp_bytes import command_frame, properties
@@ -100,9 +101,12 @@ class InstantCatalog(Changes):
 class DurableBroker:
     """A broker on a log; ``start`` it again and again."""
 
-    def __init__(self, log: SegmentedLog | None = None, **settings: Any) -> None:
+    def __init__(
+        self, log: SegmentedLog | None = None, *, spill: FakeDisk | None = None, **settings: Any
+    ) -> None:
         self._config = Config(port=0, **settings)
         self.log: SegmentedLog = log or MemoryLog()
+        self.spill = spill
         self.catalog = InstantCatalog()
         self.clock = SetClock()
         self.slept: list[float] = []
@@ -120,8 +124,16 @@ class DurableBroker:
             log,
             lambda done, total: None,
             clock=Clock(self.clock, lambda: int(self.clock.now * 1000)),
+            spill=self._open_spill(),
         )
-        self.journal._sleep = self.journal.pager._sleep = self._sleep
+        pager = self.journal.pager
+        self.journal._sleep = pager._sleep = pager.spill._sleep = self._sleep
+
+    def _open_spill(self) -> ScratchLog | None:
+        if self.spill is None:
+            return None
+        discard(self.spill)
+        return ScratchLog(self.spill, SMALL, executor=InlineExecutor())
 
     async def _sleep(self, delay_s: float) -> None:
         self.slept.append(delay_s)
@@ -177,9 +189,11 @@ class DurableBroker:
         return len(self.log.segments())
 
 
-async def running(log: SegmentedLog | None = None, **settings: Any) -> DurableBroker:
+async def running(
+    log: SegmentedLog | None = None, *, spill: FakeDisk | None = None, **settings: Any
+) -> DurableBroker:
     """Return a broker that has started."""
-    durable = DurableBroker(log, **settings)
+    durable = DurableBroker(log, spill=spill, **settings)
     await durable.start()
     return durable
 

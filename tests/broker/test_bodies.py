@@ -59,7 +59,7 @@ async def test_the_head_is_waited_for(durable: DurableBroker) -> None:
 
 async def test_bodies_are_had_at_once_where_it_must_be(durable: DurableBroker) -> None:
     messages = list(durable.connect().queue("q").ready)
-    assert bodies_now(durable.journal, messages) == BODIES
+    assert bodies_now(durable.journal.pager, messages) == BODIES
     assert bodies_now(None, messages[:2]) == in_memory(messages[:2]) == BODIES[:2]
 
 
@@ -73,12 +73,12 @@ async def test_a_body_that_cannot_be_had_ends_the_log(
     queue = client.queue("q")
     messages = list(queue.ready)
     monkeypatch.setattr(durable.log, "read_now", fail)
-    assert bodies_now(durable.journal, messages) is None
+    assert bodies_now(durable.journal.pager, messages) is None
     assert durable.journal.failure is not None
     take_paged(queue, 99, 1000)
     take_paged(queue, 99, 1000)
     await durable.read_back()
-    assert not is_at_hand(durable.journal, messages[-1], lambda: None)
+    assert not is_at_hand(durable.journal.pager, messages[-1], lambda: None)
     assert take_paged(queue, 99, 1000) is None
     assert list(queue.ready) == messages[2:]
     with pytest.raises(HardError, match="cannot be read"):

@@ -8,6 +8,7 @@ from amqpbroker.broker.bodies import in_memory
 from amqpbroker.broker.paging import Pager
 from amqpbroker.broker.queue import Queue
 from amqpbroker.broker.recovery import Recovered, recover
+from amqpbroker.broker.runs import Run
 from amqpbroker.storage.log import Corrupt
 from amqpbroker.storage.memory import MemoryLog
 from amqpbroker.storage.shard_record import EnqueueRecord, encode_enqueue, encode_settle
@@ -76,7 +77,7 @@ async def test_messages_are_what_they_were() -> None:
     assert (publication.exchange, publication.routing_key) == ("e", "a\udcff")
     assert (publication.raw_properties, publication.is_persistent) == (RAW, True)
     assert publication.body_size == 2
-    assert first.run is not None
+    assert isinstance(first.run, Run)
     assert first.run.timestamp_ms == 5000
 
 

@@ -116,7 +116,7 @@ def test_rows_stay_apart_and_others_are_left_alone() -> None:
         [((1,), [1, 2])],
         [((1,), [3, 4])],
     ]
-    assert elsewhere[0].run is not None
+    assert isinstance(elsewhere[0].run, Run)
     assert elsewhere[0].run.rewrites is None
 
 

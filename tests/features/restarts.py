@@ -77,6 +77,11 @@ class Restarts:
         return client
 
     @property
+    def port(self) -> int:
+        """Where it listens for AMQP."""
+        return self._broker.port
+
+    @property
     def api(self) -> HttpApi:
         """The management API of the running process."""
         return HttpApi(self._broker.host, self._broker.management_port, "/")

@@ -206,7 +206,7 @@ def _get(channel: Channel, event: BasicGet, queue: Queue) -> None:
     if ready is None:
         session.send(channel.number, BasicGetEmpty())
         return
-    bodies = bodies_now(queue.journal, (ready.message,))
+    bodies = bodies_now(queue.pager, (ready.message,))
     if bodies is None:
         queue.ready.give_back(ready.position, ready.message)
         raise internal_error("the message cannot be read")
