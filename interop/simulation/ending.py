@@ -68,6 +68,7 @@ async def finish(world: World) -> None:
     for connection in list(world.connections):
         connection.cut(is_reset=False)
     await anyio.sleep(0.1)
+    await _read_to_the_end(world)
     connection = world.connection("drain")
     await connection.open()
     channel = await connection.channel("confirm")
@@ -129,6 +130,15 @@ def _may_get(queue: Queue, consumer: BrokerConsumer) -> bool:
     )
 
 
+async def _read_to_the_end(world: World) -> None:
+    """Wait until all that clients have sent is handled, which a slow disk may hold up."""
+    deadline = world.now() + ANSWER_TIMEOUT_S
+    while world.broker.sessions:
+        if world.now() > deadline:
+            raise Violation("clients that are gone are not read to their ends")
+        await anyio.sleep(0.01)
+
+
 async def _read_back(world: World) -> None:
     """Wait until bodies that are not in memory have been read and delivered."""
     deadline = world.now() + ANSWER_TIMEOUT_S
@@ -174,6 +184,10 @@ def _check_empty(world: World) -> None:
         ready, unsettled = len(queue.ready), queue.unsettled_count
         if ready or unsettled:
             raise Violation(f"{queue.name} is drained: {ready} ready, {unsettled} unsettled")
+    pager = world.journal.pager
+    if pager.paged_size or pager.size > pager.spill.batch_size or world.machine.spill.names():
+        left = f"{pager.statistics()}, {world.machine.spill.names()}"
+        raise Violation(f"all is gone, but not from memory and disk: {left}")
     segments = list(world.journal.segments)
     alive = {segment.first: segment.alive for segment in segments if segment.alive}
     if alive or len(segments) > SEGMENTS_LEFT_MAX:

@@ -22,6 +22,8 @@ OPERATIONS_MAX: Final = 80
 """Operations of the disk in a life, about."""
 COMMITS_MAX: Final = 30
 """Commits of the catalog in the first life, about."""
+SPILL_CAPACITY_MAX: Final = 20_000
+"""Bytes of a disk for transient messages that is small."""
 ROOM_SIZE_MAX: Final = 6_000
 """Bytes left on a disk that is filling up."""
 
@@ -46,6 +48,11 @@ class Plan:
     is_commit_kept: bool = False
     commit_errors: list[int] = field(default_factory=list)
     """Code by commit, 0 for none."""
+    spill_cut_at: int | None = None
+    """The operation of the disk of transient messages at which the process dies."""
+    spill_faults: dict[int, int] = field(default_factory=dict)
+    spill_capacity: int | None = None
+    """Bytes; None: as much as it takes."""
 
     @property
     def is_harmless(self) -> bool:
@@ -65,6 +72,17 @@ def some_operation(random: Random) -> int:
     if random.random() < 0.5:
         return int(OPERATIONS_MAX ** random.random()) - 1
     return random.randrange(OPERATIONS_MAX)
+
+
+def draw_spill(plan: Plan, random: Random) -> None:
+    """Draw what goes wrong with transient messages; nothing that matters in a life without harm."""
+    plan.spill_capacity = random.choice((None, None, 0, random.randrange(SPILL_CAPACITY_MAX)))
+    if plan.is_harmless:
+        return
+    if random.random() < 0.2:
+        plan.spill_cut_at = some_operation(random)
+    elif random.random() < 0.3:
+        plan.spill_faults[some_operation(random)] = random.choice((errno.EIO, errno.ENOSPC))
 
 
 def draw(random: Random, *, is_first: bool) -> Plan:

@@ -38,6 +38,8 @@ class Machine:
 
     def __init__(self, seed: int, random: Random) -> None:
         self.disk = FakeDisk(seed)
+        self.spill = FakeDisk(seed, "/spill")
+        """Where transient messages go; of no use to the next life."""
         self.database = MemoryDatabase()
         self.database.before_commit = self._before_commit
         self.database.after_commit = self._after_commit
@@ -61,6 +63,11 @@ class Machine:
         if plan.cut_at is not None:
             self.disk.cut_power_at = now + plan.cut_at
         self.disk.faults = {now + number: code for number, code in plan.faults.items()}
+        now = self.spill.operations
+        if plan.spill_cut_at is not None:
+            self.spill.cut_power_at = now + plan.spill_cut_at
+        self.spill.faults = {now + number: code for number, code in plan.spill_faults.items()}
+        self.spill.capacity = plan.spill_capacity
         self.database.errors.extend(plan.commit_errors)
         self._commits_at_start = self.database.commit_count
         self._answers_left = plan.crash_at_answer
@@ -98,6 +105,7 @@ class Machine:
         is_cut = self.disk.is_off and self.plan.end != "kill"
         self.disk.capacity = None
         self.disk.restart(power_cut=is_cut)
+        self.spill.restart(power_cut=is_cut)
         self.database.restart(is_kept=self._random.random() < 0.5)
         return is_cut
 

@@ -45,6 +45,8 @@ SEGMENT_SIZES: Final = (1024, 4096)
 COMPACTION_INTERVAL_MS: Final = 100
 MEMORY_LIMITS: Final = (None, None, 0, 200)
 """Bytes of bodies that stay in memory, None for all of them; drawn for each run."""
+SPILL_RATIO: Final = 0.7
+"""So often there is a disk for transient messages."""
 BATCH_SIZES: Final = (30, 300, 3000)
 """After which the journal begins another batch; drawn for each run."""
 LOOK_S: Final = 0.2
@@ -82,6 +84,8 @@ class World:
             else Config(is_memory=True, body_memory_limit=memory_limit)
         )
         self.machine.is_paging = memory_limit is not None
+        self._spill_random = Random(f"spill {seed}")
+        self._is_spilling = self._spill_random.random() < SPILL_RATIO
         self._serial = 0
         self._is_stopping = False
 
@@ -178,6 +182,7 @@ class World:
                     tasks.start_soon(Actor(self, f"a{number}", own).run)
                 for _ in range(self.random.randint(1, 4)):
                     plan = faults.draw(self.random, is_first=self.life == 0)
+                    faults.draw_spill(plan, self._spill_random)
                     await self._live(plan, self._act)
                 last = faults.Plan(0, "power cut")
                 await self._live(last, partial(ending.finish, self))
@@ -195,7 +200,8 @@ class World:
         options = LogOptions(
             segment_size=self._segment_size, now_ms=self._clock.wall_ms, monotonic=self.now
         )
-        ground = Ground(machine.database, machine.disk, options, self._clock, machine)
+        spill = machine.spill if self._is_spilling else None
+        ground = Ground(machine.database, machine.disk, options, self._clock, machine, spill=spill)
         is_clean = False
         try:
             async with in_process(ground, self._config) as self._server:
