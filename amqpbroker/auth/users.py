@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from amqpbroker.auth.exceptions import AuthenticationFailed, NoSuchUser, UserExists
-from amqpbroker.auth.passwords import SHA256, Passwords, hash_with_digest
+from amqpbroker.auth.passwords import SCRYPT, SHA256, Passwords, hash_with_digest
 from amqpbroker.auth.principal import ADMINISTRATOR, User
 from amqpbroker.auth.regexps import compile_regexp
 from amqpbroker.auth.scram_keys import make_scram_keys
@@ -259,7 +259,8 @@ class UserStore:
         """Return the user whose password this is.
 
         A new scrypt check takes some 50 ms; see :meth:`is_slow`. An unknown user takes as long as a
-        wrong password.
+        wrong password, also if the password was hashed by something quick: who does not know it
+        learns no names.
 
         :raises AuthenticationFailed: no such user, no password set, or another one.
         """
@@ -268,10 +269,13 @@ class UserStore:
                 username, f"user '{username}' attempted to log in with a blank password"
             )
         user = self.users.get(username)
-        if user is None or user.password_hash is None:
+        if user is not None and user.password_hash is not None:
+            if self.passwords.verify(user.password_hash, user.hashing_algorithm, password):
+                return user
+            if user.hashing_algorithm != SCRYPT:
+                self.passwords.waste_time(password)
+        else:
             self.passwords.waste_time(password)
-        elif self.passwords.verify(user.password_hash, user.hashing_algorithm, password):
-            return user
         raise AuthenticationFailed(username, f"user '{username}' - invalid credentials")
 
     def is_slow(self, username: str, password: bytes) -> bool:
@@ -281,7 +285,10 @@ class UserStore:
         user = self.users.get(username)
         if user is None or user.password_hash is None:
             return self.passwords.is_hashing_slow
-        return self.passwords.is_slow(user.password_hash, user.hashing_algorithm, password)
+        stored = user.password_hash, user.hashing_algorithm, password
+        if user.hashing_algorithm != SCRYPT and not self.passwords.verify(*stored):
+            return self.passwords.is_hashing_slow
+        return self.passwords.is_slow(*stored)
 
     def proven(self, username: str) -> User:
         """Return a user who has proven itself by other means than a password.

@@ -171,6 +171,21 @@ def test_an_unknown_user_takes_as_long_as_a_wrong_password(
     assert wasted == [b"p"]
 
 
+def test_a_quick_hash_does_not_tell_that_there_is_such_a_user(
+    store: UserStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wasted: list[bytes] = []
+    monkeypatch.setattr(Passwords, "waste_time", lambda _self, password: wasted.append(password))
+    store.add_default_user()  # hashed with SHA-256
+    assert store.verify("guest", b"guest").name == "guest"
+    assert not wasted
+    with pytest.raises(AuthenticationFailed):
+        store.verify("guest", b"wrong")
+    with pytest.raises(AuthenticationFailed):
+        store.verify("bob", b"wrong")  # with scrypt, which has taken its time
+    assert wasted == [b"wrong"]
+
+
 def test_a_blank_password_never_logs_in(store: UserStore) -> None:
     blank = hash_with_digest(b"", SHA256)
     store.put_user(User("blank", blank, SHA256))
@@ -195,6 +210,7 @@ def test_a_new_password_replaces_the_old_one(store: UserStore) -> None:
 def test_slow_is_what_needs_a_scrypt(store: UserStore) -> None:
     store.add_default_user()
     assert not store.is_slow("guest", b"guest")
+    assert store.is_slow("guest", b"wrong")
     assert not store.is_slow("bob", b"")
     assert store.is_slow("no", b"p")
     assert store.is_slow("bob", b"secret")

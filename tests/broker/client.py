@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
 
 def make_broker(**settings: Any) -> Broker:
-    """Return a broker that keeps everything in memory."""
-    broker = Broker(Config(is_memory=True, **settings))
+    """Return a broker that keeps everything in memory, and takes no thread to refuse a password."""
+    quick = {"password_hashing_module": "rabbit_password_hashing_sha256"}
+    broker = Broker(Config(is_memory=True, **quick | settings))
     broker.add_defaults()
     return broker
 

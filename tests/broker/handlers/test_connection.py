@@ -51,7 +51,12 @@ def test_a_wrong_password_is_told_to_those_who_understand(broker: Broker) -> Non
 
 def refused(clock: Clock, capabilities: Mapping[str, bool]) -> MemoryClient:
     """A client of a broker with that clock, that has sent a wrong password."""
-    broker = Broker(Config(is_memory=True, login_failure_delay_s=3), clock=TimersClock(now=clock))
+    config = Config(
+        is_memory=True,
+        login_failure_delay_s=3,
+        password_hashing_module="rabbit_password_hashing_sha256",
+    )
+    broker = Broker(config, clock=TimersClock(now=clock))
     broker.add_defaults()
     client = MemoryClient(broker)
     client.start()
@@ -80,6 +85,15 @@ def test_nothing_is_heard_from_a_client_that_waits() -> None:
     assert client.is_silent
     assert client.session.principal is None
     assert not client.session.is_finished
+
+
+def test_a_failed_login_is_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    client = refused(Clock(), {})
+    client.send(b"anything" * 100)
+    client.close()
+    assert [line for line in caplog.messages if "memory" in line] == [
+        "memory: login refused, user 'guest' - invalid credentials"
+    ]
 
 
 def test_others_go_on_while_a_client_waits() -> None:
