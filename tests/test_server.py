@@ -170,10 +170,13 @@ def test_connections_have_rabbitmqs_names(running: Running) -> None:
     assert session.peer.is_loopback
 
 
-def test_a_wrong_protocol_is_told_ours_and_hung_up_on(running: Running) -> None:
+def test_a_wrong_protocol_is_told_ours_and_hung_up_on(
+    running: Running, caplog: pytest.LogCaptureFixture
+) -> None:
     client = running.dial()
-    client.send(b"GET / HTTP/1.1\r\n\r\n")
+    client.send(b"GET / HTTP/1.1\r\n\r\n" * 100)
     assert client.receive_to_end() == PROTOCOL_HEADER
+    assert len([line for line in caplog.messages if "bad protocol header" in line]) == 1
 
 
 def test_a_client_that_vanishes_gives_everything_back(running: Running) -> None:
@@ -212,6 +215,16 @@ def test_all_of_many_clients_are_looked_after(monkeypatch: pytest.MonkeyPatch) -
     with serve(handshake_timeout_s=0.05) as running:
         clients = [running.dial() for _ in range(5)]
         assert [client.receive_to_end() for client in clients] == [b""] * 5
+
+
+def test_bytes_one_at_a_time_buy_no_time(running: Running) -> None:
+    slow = running.dial()
+    timeout_s = running.server.config.handshake_timeout_s
+    for position, at_s in enumerate((0.25, 0.5, 0.75)):
+        slow.send(PROTOCOL_HEADER[position : position + 1])
+        running.tick_later(timeout_s * at_s)
+    running.tick_later(timeout_s + 1)
+    assert slow.receive_to_end() == b""
 
 
 def test_a_client_must_come_through_the_handshake_in_time(running: Running) -> None:

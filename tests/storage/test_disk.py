@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -45,6 +46,15 @@ def test_names_come_and_go(tmp_path: Path) -> None:
     disk.sync_names()
     assert disk.names() == ["c"]
     assert disk.path_of("c") == str(tmp_path / "new" / "log" / "c")
+
+
+def test_only_the_owner_may_read_what_is_written(tmp_path: Path) -> None:
+    umask = os.umask(0)
+    try:
+        DirectoryDisk(tmp_path).create("f").close()
+    finally:
+        os.umask(umask)
+    assert (tmp_path / "f").stat().st_mode & 0o777 == 0o600
 
 
 def test_a_file_opened_to_read_cannot_be_written(tmp_path: Path) -> None:
