@@ -7,12 +7,15 @@ The one place that knows the package: an :class:`Acceptor` has our keys and open
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from amqpbroker.auth.exceptions import AuthenticationFailed
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+_NO_DETAIL: Final = "Success"
+"""What MIT's library says where its parser of tokens gives up."""
 
 
 class Acceptor:
@@ -96,6 +99,7 @@ def reason_of(error: Any) -> str:
     """
     code, is_major = (error.min_code, False) if error.min_code else (error.maj_code, True)
     try:
-        return "; ".join(error.get_all_statuses(code, is_major))
+        text = "; ".join(error.get_all_statuses(code, is_major))
+        return "the token cannot be read" if text == _NO_DETAIL else text
     except UnicodeDecodeError:
         return f"error {error.maj_code}, {error.min_code}"

@@ -126,5 +126,9 @@ def test_what_the_library_refuses_is_a_failed_login(package: Package) -> None:
         context.unwrap(b"bad")
 
 
+def test_a_failure_is_not_called_a_success() -> None:
+    assert reason_of(GSSError("Success")) == "the token cannot be read"
+
+
 def test_a_reason_may_have_bytes_of_the_client_in_it() -> None:
     assert reason_of(GSSError("x", min_code=99)) == "error 851968, 99"
