@@ -140,6 +140,7 @@ class Pager:
         if self.is_used and not self.paged_size:
             self.is_used = False
             self.cache.clear()
+            self._broken.clear()
 
     # back, at once
 

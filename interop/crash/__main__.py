@@ -23,6 +23,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, help="replays the decisions, though not the timing")
     parser.add_argument("--data-dir", type=Path, help="default: a directory that is deleted")
     parser.add_argument("--fsync", choices=("always", "interval", "never"), default="always")
+    parser.add_argument("--body-memory-limit", type=int, help="bytes; a tiny one has all paged out")
     parser.add_argument("--only-rounds", action="store_true", help="skip the refusals")
     options = parser.parse_args()
     seed = SystemRandom().randrange(1 << 32) if options.seed is None else options.seed
@@ -30,7 +31,10 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="amqpbroker-crash-") as folder:
         base = options.data_dir or Path(folder) / "data"
         if options.rounds:
-            summary = play(base, options.rounds, seed, {"fsync": options.fsync})
+            settings = {"fsync": options.fsync}
+            if options.body_memory_limit is not None:
+                settings["body_memory_limit"] = str(options.body_memory_limit)
+            summary = play(base, options.rounds, seed, settings)
             print(f"seed {seed}: {summary}", flush=True)
             is_ok = not summary.problems
         if not options.only_rounds:

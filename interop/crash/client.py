@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from interop.edges.frames import Frame
 
 _PERSISTENT = commands.Basic.Properties(delivery_mode=2)
+_TRANSIENT = commands.Basic.Properties(delivery_mode=1)
 
 
 class Delivery(NamedTuple):
@@ -76,11 +77,14 @@ class Connection:
                 return None
         return self.deliveries.popleft()
 
-    def publish(self, name: str, *, exchange: str = "", routing_key: str = "") -> None:
-        """Publish a persistent message."""
+    def publish(
+        self, name: str, *, exchange: str = "", routing_key: str = "", is_persistent: bool = True
+    ) -> None:
+        """Publish a message."""
         body = _body(name)
         method = commands.Basic.Publish(exchange=exchange, routing_key=routing_key)
-        content = header.ContentHeader(body_size=len(body), properties=_PERSISTENT)
+        properties = _PERSISTENT if is_persistent else _TRANSIENT
+        content = header.ContentHeader(body_size=len(body), properties=properties)
         self.send(
             frames.method(method)
             + frame.marshal(content, 1)

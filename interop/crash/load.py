@@ -8,6 +8,7 @@
     tx publisher ──▶ crash.tx.1 (two), crash.tx.2 (one) in a transaction
                          crash.tx.1 ──▶ mover: ack and publish in a transaction ──▶ crash.moved
                          crash.tx.2, crash.moved ──▶ a consumer each
+    transient publisher ──▶ crash.transient ──▶ consumer (see ``transient``)
 
 A consumer makes its acks sure by publishing a marker on the same channel and waiting for its
 confirm (see ``history``). All of them run until the broker is gone.
@@ -23,6 +24,7 @@ from pamqp import commands
 
 from interop.crash.client import Connection, connect, first_of
 from interop.crash.history import Found, History, Move, out_of_order
+from interop.crash.transient import Transient
 from interop.edges.client import PeerClosed
 
 if TYPE_CHECKING:
@@ -62,7 +64,10 @@ class Load:
 
     async def run(self, port: int) -> None:
         """Run all clients until the broker is gone; anything else is raised."""
+        transient = Transient(self._history, self._random)
         work = [
+            transient.publish(port),
+            transient.consume(port),
             self._publish_confirmed(port, "direct"),
             self._publish_confirmed(port, "fan"),
             self._publish_transactions(port),

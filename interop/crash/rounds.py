@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from interop.crash.history import History
 from interop.crash.load import Load, contents, declare
 from interop.crash.process import BrokerProcess
+from interop.crash.transient import check_gone
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,6 +38,7 @@ class Summary(NamedTuple):
             f"{self.rounds} rounds: {counts.get('confirmed', 0)} confirmed, "
             f"{counts.get('lost', 0)} lost; {counts.get('settled', 0)} settled for sure, "
             f"{counts.get('back', 0)} back; {counts.get('delivered', 0)} delivered; "
+            f"{counts.get('transient', 0)} transient; "
             f"slowest start {self.slowest_start_s:.1f} s; {len(self.problems)} problems"
         )
 
@@ -76,6 +78,7 @@ async def _play_round(
     broker: BrokerProcess, load: Load, history: History, duration_s: float, ends_well: bool
 ) -> None:
     await declare(broker.port)
+    await check_gone(broker.port, history)
     history.compare(await contents(broker.port))
     running = asyncio.create_task(load.run(broker.port))
     await asyncio.wait([running], timeout=duration_s)
