@@ -47,7 +47,7 @@ MAY_IMPORT: Final[dict[str, set[str]]] = {
     "resources": {"broker", "config"},
     "management": SHELL,
     "testing": SHELL | {"server", "management"},
-    "definitions": LEAVES | {"broker", "config", "errors"},
+    "definitions": LEAVES | {"broker", "config", "errors", "memory"},
     "broker": LEAVES | {"config", "errors"},
     "wire": {"errors"},
     "routing": {"errors"},

@@ -15,6 +15,7 @@ from amqpbroker.memory import (
     TRIM_CHECKS,
     MemoryReturner,
     calm_collector,
+    collector_spared,
     pause_collector,
 )
 
@@ -93,3 +94,29 @@ def test_nothing_is_collected_while_the_broker_starts() -> None:
     assert not gc.isenabled()
     calm_collector()
     assert gc.isenabled()
+
+
+@pytest.mark.usefixtures("_collector")
+def test_what_is_made_at_once_and_stays_is_not_looked_at() -> None:
+    calm_collector()
+    frozen = gc.get_freeze_count()
+    with collector_spared():
+        assert not gc.isenabled()
+        made: list[list[int]] = [[] for _ in range(2 * GC_THRESHOLDS[0])]
+    assert gc.isenabled()
+    assert gc.get_freeze_count() >= frozen + len(made)
+
+
+@pytest.mark.usefixtures("_collector")
+def test_little_is_left_to_the_collector() -> None:
+    calm_collector()
+    frozen = gc.get_freeze_count()
+    with collector_spared():
+        pass
+    assert gc.isenabled()
+    assert gc.get_freeze_count() <= frozen
+
+
+def test_the_collector_of_another_program_is_left_alone() -> None:
+    with collector_spared():
+        assert gc.isenabled()

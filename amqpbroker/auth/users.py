@@ -88,22 +88,24 @@ class UserStore:
         password: str = DEFAULT_PASSWORD,
         vhost: str = DEFAULT_VHOST,
     ) -> User:
-        """Add the user of an empty database: administrator, with every permission on ``vhost``.
+        """Add the user of an empty database: administrator, with every permission on ``vhost``."""
+        user = self.put_user(self.default_user(username, password))
+        self.set_permissions(username, vhost, ALL)
+        return user
+
+    def default_user(self, username: str, password: str) -> User:
+        """Return the administrator whom an empty database begins with.
 
         The password is hashed with SHA-256 whatever the setting, so that starting costs no scrypt;
         it is a public one, or stands in the clear in a configuration (FEATURES A15.13).
         """
-        password_hash = hash_with_digest(password.encode(), SHA256)
-        user = User(
+        return User(
             username,
-            password_hash,
+            hash_with_digest(password.encode(), SHA256),
             SHA256,
             tags=(ADMINISTRATOR,),
             scram_keys=self._scram_keys(password),
         )
-        self.put_user(user)
-        self.set_permissions(username, vhost, ALL)
-        return user
 
     # Users
 

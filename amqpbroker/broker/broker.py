@@ -12,6 +12,7 @@ from amqpbroker.auth.scram_keys import SCRAM_MECHANISMS, load_scramp
 from amqpbroker.auth.users import ALL, UserStore
 from amqpbroker.broker.alarms import Alarms
 from amqpbroker.broker.consumer_timeout import ConsumerTimeouts
+from amqpbroker.broker.imports import Imports
 from amqpbroker.broker.interceptors import Interceptors
 from amqpbroker.broker.metadata import VHostMetadata
 from amqpbroker.broker.quotas import Counts
@@ -67,6 +68,7 @@ class Broker:
         self.vhosts: dict[str, VHost] = {}
         self.global_parameters: dict[str, Any] = {}
         """JSON by name: kept for others, the broker itself reads none of them."""
+        self.imports = Imports()
         self.sessions: set[Session] = set()
         self.counts = Counts()
         self.rates = Rates()
@@ -97,12 +99,17 @@ class Broker:
 
     def add_vhost(self, name: str) -> VHost:
         """Make a vhost with its pre-declared exchanges."""
-        vhost = self.vhosts[name] = VHost(name, self.store, self.timers, self.streams)
+        vhost = self.vhosts[name] = self.new_vhost(name)
+        if self.store is not None:
+            self.store.put_vhost(vhost)
+        return vhost
+
+    def new_vhost(self, name: str) -> VHost:
+        """Return a vhost that is not one of the broker's yet."""
+        vhost = VHost(name, self.store, self.timers, self.streams)
         if self.journal is not None:
             vhost.page(self.journal.pager)
         vhost.metadata = VHostMetadata(default_queue_type=self.config.default_queue_type)
-        if self.store is not None:
-            self.store.put_vhost(vhost)
         return vhost
 
     def permissions_changed(self) -> None:

@@ -172,16 +172,19 @@ class Policies:
         for _ in self.putting(policy, is_operator=is_operator):
             pass
 
-    def putting(self, policy: Policy, *, is_operator: bool = False) -> Iterator[None]:
+    def putting(
+        self, policy: Policy, *, is_operator: bool = False, is_stored: bool = False
+    ) -> Iterator[None]:
         """Add or replace a policy, then bring what is there into line, in steps.
 
+        It may be in the store already.
         Others may have their turn after each step, even change policies again.
         """
         vhost = self._vhost
         policies = self._of_kind(is_operator=is_operator)
         old = policies.get(policy.name)
         self._set([*(p for p in policies.values() if p is not old), policy], is_operator)
-        if vhost.store is not None:
+        if vhost.store is not None and not is_stored:
             vhost.store.put_policy(vhost.name, policy, is_operator=is_operator)
         yield
         yield from self._applying([policy] if old is None else [policy, old])

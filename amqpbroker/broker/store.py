@@ -31,9 +31,11 @@ if TYPE_CHECKING:
 
     from amqpbroker.auth.users import UserStore
     from amqpbroker.broker.journal import Keeper
+    from amqpbroker.broker.metadata import VHostMetadata
     from amqpbroker.broker.vhost import VHost
     from amqpbroker.routing.exchange import Exchange
-    from amqpbroker.storage.catalog import Catalog, Ticket
+    from amqpbroker.storage.catalog import Catalog, Draft, Ticket
+    from amqpbroker.storage.catalog.changes import Changes
     from amqpbroker.storage.catalog.rows import Snapshot
 
 
@@ -49,8 +51,10 @@ def unpack(data: bytes) -> Table:
 class Store:
     """Where durable definitions go."""
 
-    def __init__(self, catalog: Catalog) -> None:
+    def __init__(self, catalog: Catalog, draft: Draft | None = None) -> None:
         self.catalog = catalog
+        self.changes: Changes = catalog if draft is None else draft
+        """What is told of them: the catalog, or a draft that goes there as a whole."""
         self.queues: dict[int, Keeper] = {}
         """Durable queues by id, and what else has messages in the log."""
         self._ticket: Ticket | None = None
@@ -69,12 +73,16 @@ class Store:
 
     def put_vhost_itself(self, vhost: VHost) -> None:
         """Store a vhost without what is in it."""
-        metadata, limits = vhost.metadata.to_json(), json.dumps(vhost.limits)
-        self._ticket = self.catalog.put_vhost(VHostRow(vhost.name, metadata, limits, False))
+        self.put_vhost_row(vhost.name, vhost.metadata, vhost.limits)
+
+    def put_vhost_row(self, name: str, metadata: VHostMetadata, limits: Mapping[str, int]) -> None:
+        """Store what a vhost is, or will be."""
+        row = VHostRow(name, metadata.to_json(), json.dumps(limits), False)
+        self._ticket = self.changes.put_vhost(row)
 
     def delete_vhost(self, name: str) -> None:
         """Delete a vhost and all that is in it."""
-        self._ticket = self.catalog.delete_vhost(name)
+        self._ticket = self.changes.delete_vhost(name)
 
     def put_user(self, user: User) -> None:
         """Store a user."""
@@ -86,11 +94,11 @@ class Store:
             json.dumps(dict(user.limits)),
             json.dumps(list(user.scram_keys)),
         )
-        self._ticket = self.catalog.put_user(row)
+        self._ticket = self.changes.put_user(row)
 
     def put_permissions(self, username: str, vhost: str, permissions: Permissions) -> None:
         """Store what a user may do in a vhost."""
-        self._ticket = self.catalog.put_permission(PermissionRow(username, vhost, *permissions))
+        self._ticket = self.changes.put_permission(PermissionRow(username, vhost, *permissions))
 
     def put_exchange(self, vhost: str, exchange: Exchange) -> None:
         """Store a durable exchange; others are forgotten at a restart."""
@@ -103,34 +111,34 @@ class Store:
                 exchange.is_internal,
                 _pack(exchange.arguments),
             )
-            self._ticket = self.catalog.put_exchange(row)
+            self._ticket = self.changes.put_exchange(row)
 
     def delete_exchange(self, vhost: str, exchange: Exchange) -> None:
         """Delete an exchange and its bindings."""
         if exchange.is_durable:
-            self._ticket = self.catalog.delete_exchange(vhost, exchange.name)
+            self._ticket = self.changes.delete_exchange(vhost, exchange.name)
 
     def put_queue(self, vhost: str, queue: Keeper) -> None:
         """Store a durable queue and give it an id."""
         queue.id = self.catalog.next_queue_id()
         self.queues[queue.id] = queue
         row = QueueRow(queue.id, vhost, queue.name, queue.is_auto_delete, _pack(queue.arguments))
-        self._ticket = queue.definition = self.catalog.put_queue(row)
+        self._ticket = queue.definition = self.changes.put_queue(row)
 
     def delete_queue(self, queue: Keeper) -> None:
         """Delete a queue and its bindings."""
         self.queues.pop(queue.id, None)
-        self._ticket = queue.definition = self.catalog.delete_queue(queue.id)
+        self._ticket = queue.definition = self.changes.delete_queue(queue.id)
 
     def put_policy(self, vhost: str, policy: Policy, *, is_operator: bool) -> None:
         """Store a policy; an operator policy is a parameter, as in definition files."""
         if is_operator:
             value = json.dumps(policy.to_json())
             row = ParameterRow(vhost, OPERATOR_POLICY, policy.name, value)
-            self._ticket = self.catalog.put_parameter(row)
+            self._ticket = self.changes.put_parameter(row)
             return
         definition = json.dumps(dict(policy.definition))
-        self._ticket = self.catalog.put_policy(
+        self._ticket = self.changes.put_policy(
             PolicyRow(
                 vhost, policy.name, policy.pattern, policy.apply_to, policy.priority, definition
             )
@@ -139,17 +147,17 @@ class Store:
     def delete_policy(self, vhost: str, name: str, *, is_operator: bool) -> None:
         """Delete a policy."""
         if is_operator:
-            self._ticket = self.catalog.delete_parameter(vhost, OPERATOR_POLICY, name)
+            self._ticket = self.changes.delete_parameter(vhost, OPERATOR_POLICY, name)
         else:
-            self._ticket = self.catalog.delete_policy(vhost, name)
+            self._ticket = self.changes.delete_policy(vhost, name)
 
     def put_binding(self, vhost: str, binding: Binding) -> None:
         """Store a binding between durable ends."""
-        self._ticket = self.catalog.put_binding(_binding_row(vhost, binding))
+        self._ticket = self.changes.put_binding(_binding_row(vhost, binding))
 
     def delete_binding(self, vhost: str, binding: Binding) -> None:
         """Delete a binding."""
-        self._ticket = self.catalog.delete_binding(_binding_row(vhost, binding))
+        self._ticket = self.changes.delete_binding(_binding_row(vhost, binding))
 
 
 def _binding_row(vhost: str, binding: Binding) -> BindingRow:

@@ -124,13 +124,13 @@ class VHost:
 
     # exchanges
 
-    def add_exchange(self, exchange: Exchange) -> None:
-        """Take in a new exchange."""
+    def add_exchange(self, exchange: Exchange, *, is_stored: bool = False) -> None:
+        """Take in a new exchange, which may be in the store already."""
         self.exchanges[exchange.name] = exchange
         self.windows.add_exchange(exchange)
         if self.policies:
             self.policies.set_alternate(exchange)
-        if self.store is not None:
+        if self.store is not None and not is_stored:
             self.store.put_exchange(self.name, exchange)
         self.forget_routes()
 
@@ -148,8 +148,8 @@ class VHost:
 
     # bindings
 
-    def bind(self, binding: Binding) -> bool:
-        """Add a binding; return whether it is new.
+    def bind(self, binding: Binding, *, is_stored: bool = False) -> bool:
+        """Add a binding, which may be in the store already; return whether it is new.
 
         Raises :class:`~amqpbroker.errors.SoftError` 406 if the exchange refuses it.
         """
@@ -158,7 +158,7 @@ class VHost:
         if not exchange.bind(binding):
             return False
         self._bindings_to.setdefault(binding.destination, {})[binding] = None
-        if self.store is not None and self._is_durable(exchange, binding):
+        if self.store is not None and not is_stored and self._is_durable(exchange, binding):
             self.store.put_binding(self.name, binding)
         self.forget_routes()
         return True
@@ -209,10 +209,10 @@ class VHost:
 
     # queues
 
-    def add_queue(self, queue: Queue) -> None:
-        """Take in a new queue."""
+    def add_queue(self, queue: Queue, *, is_stored: bool = False) -> None:
+        """Take in a new queue, which may be in the store already."""
         self.queues[queue.name] = queue
-        if self.store is not None and queue.is_durable:
+        if self.store is not None and queue.is_durable and not is_stored:
             self.store.put_queue(self.name, queue)
         if queue.owner is not None:
             queue.owner.exclusive_queues[queue.name] = queue

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from typing import TYPE_CHECKING, Final
 
 from amqpbroker.definitions.importing import import_parts, log_progress
 from amqpbroker.definitions.sources import read_source
-from amqpbroker.storage.catalog.rows import GlobalParameterRow
 
 if TYPE_CHECKING:
     from amqpbroker.broker.broker import Broker
@@ -26,8 +24,8 @@ async def import_at_start(broker: Broker, progress_of: ProgressOf = log_progress
     With ``definitions_skip_if_unchanged`` nothing is done if the last import was of the same bytes
     and went well, whatever has been changed since (FEATURES A14.6).
 
-    Raises :class:`~amqpbroker.definitions.exceptions.DefinitionsError`, nothing is changed then,
-    and :class:`~amqpbroker.storage.catalog.CatalogError`.
+    Raises :class:`~amqpbroker.definitions.exceptions.DefinitionsError` and
+    :class:`~amqpbroker.storage.catalog.CatalogError`; nothing is changed then.
     """
     config = broker.config
     if not config.has_definitions:
@@ -43,16 +41,6 @@ async def import_at_start(broker: Broker, progress_of: ProgressOf = log_progress
         source.parts,
         source=source.name,
         with_defaults=is_blank,
+        parameters={} if digest is None else {DIGEST_PARAMETER: digest},
         progress_of=progress_of,
     )
-    if digest is not None:
-        await _remember(broker, digest)
-
-
-async def _remember(broker: Broker, digest: str) -> None:
-    broker.global_parameters[DIGEST_PARAMETER] = digest
-    if broker.store is not None:
-        row = GlobalParameterRow(DIGEST_PARAMETER, json.dumps(digest))
-        ticket = broker.store.catalog.put_global_parameter(row)
-        broker.flush()
-        await ticket.wait()

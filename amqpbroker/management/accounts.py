@@ -1,13 +1,15 @@
 """Changes of vhosts, accounts and policies: in memory, in the catalog, for who is connected.
 
-Each function makes its change at once and returns when it is on the disk, if there is one.
+Each function makes its change at once, or when the import at hand is over, and returns when it is
+on the disk, if there is one. A vhost that is gone by then is no error.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 
 from anyio.lowlevel import checkpoint
 
@@ -15,13 +17,28 @@ from amqpbroker.auth.users import ALL
 from amqpbroker.storage.catalog.rows import GlobalParameterRow, TopicPermissionRow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Awaitable, Callable, Iterator, Mapping
 
     from amqpbroker.auth.principal import User
     from amqpbroker.auth.users import Permissions, TopicPermissions
     from amqpbroker.broker.broker import Broker
     from amqpbroker.broker.policies import Policy
     from amqpbroker.broker.vhost import VHost
+
+P = ParamSpec("P")
+
+
+def _in_turn(
+    change: Callable[Concatenate[Broker, P], Awaitable[None]],
+) -> Callable[Concatenate[Broker, P], Awaitable[None]]:
+    """Keep a change and imports out of each other's way; see ``broker.imports``."""
+
+    @wraps(change)
+    async def in_turn(broker: Broker, /, *args: P.args, **kwargs: P.kwargs) -> None:
+        async with broker.imports.changing():
+            await change(broker, *args, **kwargs)
+
+    return in_turn
 
 
 async def _stored(broker: Broker) -> None:
@@ -46,14 +63,20 @@ async def _in_steps(broker: Broker, steps: Iterator[None]) -> None:
         await ticket.wait()
 
 
+@_in_turn
 async def add_vhost(broker: Broker, name: str, owner: str) -> None:
     """Make a vhost; ``owner`` gets all permissions there."""
-    broker.add_vhost(name)
-    await permit(broker, owner, name, ALL)
+    if name not in broker.vhosts:
+        broker.add_vhost(name)
+    _permit(broker, owner, name, ALL)
+    await _stored(broker)
 
 
+@_in_turn
 async def delete_vhost(broker: Broker, vhost: VHost) -> None:
     """Delete a vhost with all that is in it; its connections are closed."""
+    if broker.vhosts.get(vhost.name) is not vhost:
+        return
     del broker.vhosts[vhost.name]
     for session in list(broker.sessions):
         if session.vhost is vhost:
@@ -72,10 +95,11 @@ async def delete_vhost(broker: Broker, vhost: VHost) -> None:
     await _stored(broker)
 
 
+@_in_turn
 async def describe_vhost(broker: Broker, vhost: VHost, changes: Mapping[str, Any]) -> None:
     """Replace some of what a vhost says of itself."""
     metadata = replace(vhost.metadata, **changes)
-    if metadata == vhost.metadata:
+    if metadata == vhost.metadata or broker.vhosts.get(vhost.name) is not vhost:
         return
     vhost.metadata = metadata
     if broker.store is not None:
@@ -83,24 +107,35 @@ async def describe_vhost(broker: Broker, vhost: VHost, changes: Mapping[str, Any
     await _stored(broker)
 
 
+@_in_turn
 async def set_vhost_limits(broker: Broker, vhost: VHost, limits: dict[str, int]) -> None:
     """Replace what a vhost may have."""
+    if broker.vhosts.get(vhost.name) is not vhost:
+        return
     vhost.limits = limits
     if broker.store is not None:
         broker.store.put_vhost_itself(vhost)
     await _stored(broker)
 
 
+@_in_turn
 async def put_policy(broker: Broker, vhost: VHost, policy: Policy, *, is_operator: bool) -> None:
     """Add or replace a policy, and bring queues and exchanges into line."""
+    if broker.vhosts.get(vhost.name) is not vhost:
+        return
     await _in_steps(broker, vhost.policies.putting(policy, is_operator=is_operator))
 
 
+@_in_turn
 async def delete_policy(broker: Broker, vhost: VHost, name: str, *, is_operator: bool) -> None:
-    """Delete a policy that is there, and bring queues and exchanges into line."""
+    """Delete a policy, and bring queues and exchanges into line."""
+    policies = vhost.policies
+    if name not in (policies.operator_policies if is_operator else policies.policies):
+        return
     await _in_steps(broker, vhost.policies.deleting(name, is_operator=is_operator))
 
 
+@_in_turn
 async def put_global_parameter(broker: Broker, name: str, value: object) -> None:
     """Set a parameter of the whole broker; ``value`` is any JSON."""
     broker.global_parameters[name] = value
@@ -109,13 +144,15 @@ async def put_global_parameter(broker: Broker, name: str, value: object) -> None
         await broker.store.catalog.put_global_parameter(row).wait()
 
 
+@_in_turn
 async def delete_global_parameter(broker: Broker, name: str) -> None:
     """Delete a parameter of the whole broker."""
-    del broker.global_parameters[name]
+    broker.global_parameters.pop(name, None)
     if broker.store is not None:
         await broker.store.catalog.delete_global_parameter(name).wait()
 
 
+@_in_turn
 async def put_user(broker: Broker, user: User) -> None:
     """Add or replace a user."""
     broker.users.put_user(user)
@@ -124,6 +161,7 @@ async def put_user(broker: Broker, user: User) -> None:
     await _stored(broker)
 
 
+@_in_turn
 async def delete_user(broker: Broker, name: str) -> None:
     """Delete a user with all permissions; the user's connections are closed.
 
@@ -140,18 +178,26 @@ async def delete_user(broker: Broker, name: str) -> None:
         await broker.store.catalog.delete_user(name).wait()
 
 
+@_in_turn
 async def permit(broker: Broker, username: str, vhost: str, permissions: Permissions) -> None:
     """Set what a user may do in a vhost.
 
     Raises :class:`~amqpbroker.auth.exceptions.UserError`: no such user, or no such pattern.
     """
+    _permit(broker, username, vhost, permissions)
+    await _stored(broker)
+
+
+def _permit(broker: Broker, username: str, vhost: str, permissions: Permissions) -> None:
+    if vhost not in broker.vhosts:
+        return
     broker.users.set_permissions(username, vhost, permissions)
     broker.permissions_changed()
     if broker.store is not None:
         broker.store.put_permissions(username, vhost, permissions)
-    await _stored(broker)
 
 
+@_in_turn
 async def forbid(broker: Broker, username: str, vhost: str) -> None:
     """Take a vhost from a user.
 
@@ -163,6 +209,7 @@ async def forbid(broker: Broker, username: str, vhost: str) -> None:
         await broker.store.catalog.delete_permission(username, vhost).wait()
 
 
+@_in_turn
 async def permit_topics(
     broker: Broker, username: str, vhost: str, exchange: str, permissions: TopicPermissions
 ) -> None:
@@ -177,6 +224,7 @@ async def permit_topics(
         await broker.store.catalog.put_topic_permission(row).wait()
 
 
+@_in_turn
 async def forbid_topics(broker: Broker, username: str, vhost: str) -> None:
     """Lift all topic permissions of a user in a vhost.
 

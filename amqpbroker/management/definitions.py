@@ -6,6 +6,7 @@ operator policies are parameters, as on RabbitMQ.
 
 from __future__ import annotations
 
+import logging
 from email import message_from_bytes
 from typing import TYPE_CHECKING, Any
 
@@ -19,10 +20,11 @@ from amqpbroker.broker.quotas import divided
 from amqpbroker.definitions import DefinitionsError, import_document
 from amqpbroker.management import bindings, policies, users
 from amqpbroker.management.call import Answer, Api, Json, done
-from amqpbroker.management.errors import bad_request
+from amqpbroker.management.errors import bad_request, internal_error
 from amqpbroker.management.paths import new_router
 from amqpbroker.management.values import to_json
 from amqpbroker.management.vhosts import described
+from amqpbroker.storage.catalog import CatalogError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from amqpbroker.auth.users import UserStore
     from amqpbroker.broker.vhost import VHost
 
+logger = logging.getLogger("amqpbroker.management")
 router = new_router()
 
 
@@ -209,6 +212,9 @@ async def _import(call: Api, vhost: str | None) -> Answer:
         await import_document(call.broker, data, source=source, vhost=vhost)
     except DefinitionsError as error:
         raise bad_request(str(error)) from None
+    except CatalogError as error:
+        logger.error("%s: nothing was imported: %s", source, error)
+        raise internal_error(f"nothing was imported: {error}") from None
     return done()
 
 

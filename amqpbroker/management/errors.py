@@ -29,6 +29,11 @@ def bad_request(reason: object) -> ApiError:
     return ApiError(400, "bad_request", reason)
 
 
+def internal_error(reason: object) -> ApiError:
+    """Return a 500."""
+    return ApiError(500, "internal_server_error", reason)
+
+
 def not_authorised(reason: str) -> ApiError:
     """Return the 401 of somebody who is known, but may not do this."""
     return ApiError(401, "not_authorised", reason)

@@ -15,7 +15,7 @@ from collections import deque
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from amqpbroker.storage.catalog.database import GroupConnection, connect
+from amqpbroker.storage.catalog.database import REFUSALS, GroupConnection, connect
 from amqpbroker.storage.catalog.exceptions import CatalogError, ChangeRefused, explain
 
 if TYPE_CHECKING:
@@ -55,7 +55,9 @@ class MemoryDatabase:
         self.before_commit: Callable[[], Awaitable[None]] = _at_once
         self.after_commit: Callable[[], Awaitable[None]] = _at_once
 
-    async def apply(self, changes: Sequence[Change]) -> Mapping[int, CatalogError]:
+    async def apply(
+        self, changes: Sequence[Change], *, is_whole: bool = False
+    ) -> Mapping[int, CatalogError]:
         """See `Database.apply`."""
         await self.before_commit()
         self.commit_count += 1
@@ -65,14 +67,20 @@ class MemoryDatabase:
             error = sqlite3.OperationalError("told to fail")
             error.sqlite_errorcode = code
             raise explain(error, PLACE) from error
-        refused = self._commit(changes)
+        refused = self._commit(changes, is_whole=is_whole)
         await self.after_commit()
         return refused
 
-    def _commit(self, changes: Sequence[Change]) -> Mapping[int, CatalogError]:
+    def _commit(
+        self, changes: Sequence[Change], *, is_whole: bool = False
+    ) -> Mapping[int, CatalogError]:
         self._doubtful = ()
         self._connection.group = changes
-        self._connection.commit()
+        self._connection.is_whole = is_whole
+        try:
+            self._connection.commit()
+        except REFUSALS as error:
+            raise ChangeRefused(f"catalog {PLACE}: refused: {error}") from error
         return {
             index: ChangeRefused(f"catalog {PLACE}: refused: {reason}")
             for index, reason in self._connection.refused.items()

@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 from random import SystemRandom
 
+from interop.crash.imports import play_imports
 from interop.crash.refusals import SCENARIOS, run_scenarios
 from interop.crash.rounds import play
 
@@ -25,6 +26,8 @@ def main() -> int:
     parser.add_argument("--fsync", choices=("always", "interval", "never"), default="always")
     parser.add_argument("--body-memory-limit", type=int, help="bytes; a tiny one has all paged out")
     parser.add_argument("--only-rounds", action="store_true", help="skip the refusals")
+    parser.add_argument("--imports", type=int, default=5, help="kills in imports of definitions")
+    parser.add_argument("--import-size", type=int, default=10_000, help="queues of an import")
     options = parser.parse_args()
     seed = SystemRandom().randrange(1 << 32) if options.seed is None else options.seed
     is_ok = True
@@ -37,6 +40,12 @@ def main() -> int:
             summary = play(base, options.rounds, seed, settings)
             print(f"seed {seed}: {summary}", flush=True)
             is_ok = not summary.problems
+        if options.imports:
+            imports = play_imports(
+                Path(folder) / "imports", options.imports, options.import_size, seed
+            )
+            print(f"imports: {imports}", flush=True)
+            is_ok = is_ok and not imports.problems
         if not options.only_rounds:
             failures = run_scenarios(Path(folder))
             print(f"refusals: {len(SCENARIOS) - failures} of {len(SCENARIOS)} as they should be")

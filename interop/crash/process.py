@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-READY: Final = re.compile(r"\bamqp=(\S+):(\d+)")
+READY: Final = re.compile(r"\bamqp=(\S+):(\d+)(?: management=\S+:(\d+))?")
 TIMEOUT_S: Final = 30.0
 SETTINGS: Final = {
     # Segments so small that they fill, die and are compacted all the time.
@@ -38,14 +38,20 @@ class BrokerProcess:
     """`amqpbroker serve --data-dir …` on a free port of 127.0.0.1."""
 
     def __init__(
-        self, data_dir: Path, settings: Mapping[str, str], *, prefix: Sequence[str] = ()
+        self,
+        data_dir: Path,
+        settings: Mapping[str, str],
+        *,
+        prefix: Sequence[str] = (),
+        management_port: str = "off",
     ) -> None:
         """Start it and wait until it is ready; ``prefix`` is a command that runs the command.
 
         Raises NotStarted.
         """
-        serve = ("serve", "--data-dir", str(data_dir), "--port", "0", "--management-port", "off")
-        command = (*prefix, sys.executable, "-m", "amqpbroker", *serve)
+        serve = ("serve", "--data-dir", str(data_dir), "--port", "0")
+        management = ("--management-port", management_port)
+        command = (*prefix, sys.executable, "-m", "amqpbroker", *serve, *management)
         given = {f"AMQPBROKER_{name.upper()}": value for name, value in settings.items()}
         started_at = time.monotonic()
         self.process = subprocess.Popen(
@@ -67,6 +73,7 @@ class BrokerProcess:
             self._reader.join()
             raise NotStarted(exit_code, self.log())
         self.port = int(found[2])
+        self.management_port = int(found[3] or 0)
 
     def _read_log(self) -> None:
         # Through a pipe: a file would not take the log when the disk is full.
@@ -81,6 +88,14 @@ class BrokerProcess:
         """Kill it without a warning."""
         self.process.kill()
         self.process.wait()
+        self._close_pipes()
+
+    def _close_pipes(self) -> None:
+        assert self.process.stdout is not None
+        assert self.process.stderr is not None
+        self._reader.join()
+        self.process.stdout.close()
+        self.process.stderr.close()
 
     def stop(self) -> int:
         """Have it stop in good order; return the exit code."""

@@ -17,7 +17,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-READY = re.compile(r"\bamqp=(\S+):(\d+)")
+READY = re.compile(r"\bamqp=(\S+):(\d+)(?: management=\S+:(\d+))?")
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 30.0
 LISTEN_STATE = "0A"
@@ -38,6 +38,7 @@ class Broker:
     process: subprocess.Popen[str] | None = None
     log: Path | None = None  # its stderr
     ready_s: float | None = None  # from exec to the ready line
+    management_port: int = 0  # 0: not known
 
     def rss_mib(self) -> float | None:
         """Resident memory of the process and its children in MiB; None if not known."""
@@ -101,6 +102,7 @@ def start_amqpbroker(data_dir: Path | None = None, *, timeout_s: float = START_T
         process=process,
         log=Path(path),
         ready_s=ready_s,
+        management_port=int(found[3] or 0),
     )
 
 

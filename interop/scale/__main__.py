@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from interop.edges.broker import attach
 from interop.edges.table import console, show
-from interop.scale import backlog, delayed, idle_queues, replay
+from interop.scale import backlog, definitions, delayed, idle_queues, replay
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 SCENARIOS: Final[dict[str, Callable[[Path, float, Broker | None], list[Row]]]] = {
     "idle-queues": idle_queues.run,
     "backlog": backlog.run,
+    "definitions": definitions.run,
     "delayed": delayed.run,
     "replay": replay.run,
 }

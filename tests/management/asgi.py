@@ -17,6 +17,7 @@ async def request(
     raw_path: bytes,
     method: str = "GET",
     headers: tuple[tuple[bytes, bytes], ...] = (),
+    content: bytes = b"",
 ) -> tuple[int, dict[bytes, bytes], bytes]:
     """Send a request from this machine; return status, headers and body of the answer."""
     scope = {
@@ -31,7 +32,7 @@ async def request(
     sent: list[Any] = []
 
     async def receive() -> dict[str, object]:
-        return {"type": "http.request", "body": b"", "more_body": False}
+        return {"type": "http.request", "body": content, "more_body": False}
 
     async def send(message: Any) -> None:
         sent.append(message)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import sqlite3
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from amqpbroker.management.app import create_app
+from tests.definitions.place import Place
 from tests.helpers import start_broker
+from tests.management.asgi import GUEST, request
 from tests.management.http_api import HttpApi, reason
 
 if TYPE_CHECKING:
@@ -220,3 +225,19 @@ def test_rates_stand_where_rabbitmq_does_not_look(api: HttpApi, name: str) -> No
         assert api.get(path)[0]["value"] == value
     for path in (f"/vhosts/{name}", f"/users/{name}"):
         api("DELETE", path)
+
+
+async def test_a_full_disk_is_told_and_nothing_is_changed() -> None:
+    # A14: all or nothing
+    place = Place()
+    async with place.running() as broker:
+        app = create_app(broker, ())
+        place.database.errors.append(sqlite3.SQLITE_FULL)
+        data = json.dumps({"queues": [{"name": "q", "vhost": "/", "durable": True}]}).encode()
+        status, _, body = await request(app, b"/api/definitions", "POST", (GUEST,), data)
+        assert status == 500
+        reason = json.loads(body)["reason"]
+        assert reason.startswith("nothing was imported: catalog in memory: the disk is full: free")
+        assert not broker.vhosts["/"].queues
+        assert (await request(app, b"/api/definitions", "POST", (GUEST,), data))[0] == 204
+        assert list(broker.vhosts["/"].queues) == ["q"]

@@ -31,8 +31,9 @@ def bind_destination(
     """
     _check_permitted(channel, source, destination, binding_key)
     vhost = channel.vhost
-    exchange = vhost.exchange(source)
     binding = Binding(source, destination, binding_key, freeze_arguments(arguments))
+    channel.session.broker.imports.check_free(vhost.name, binding)
+    exchange = vhost.exchange(source)
     if destination.kind == "queue":
         queue = vhost.find_queue(destination.name)
         exchange.check_queue_type(queue.type)

@@ -63,6 +63,7 @@ def _declare(channel: Channel, name: str, event: ExchangeDeclare) -> None:
     session.check("exchange", name, "configure")
     exchange = channel.vhost.exchanges.get(name)
     if exchange is None:
+        session.broker.imports.check_free("exchange", channel.vhost.name, name)
         check_new("exchange", name)
         channel.vhost.add_exchange(_create(channel, name, event))
     else:

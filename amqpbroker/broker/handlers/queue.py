@@ -93,6 +93,7 @@ def _declare(channel: Channel, name: str, event: QueueDeclare) -> Queue:
         check_same_arguments(names, where, queue.arguments, arguments)
         queue.renew()
         return queue
+    session.broker.imports.check_free("queue", channel.vhost.name, name)
     check_new_queue(channel.vhost, name)
     _check_dead_letter_permitted(channel, name, event)
     check_declare(arguments, where)

@@ -18,7 +18,7 @@ import logging
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
-from anyio import CancelScope, Event, Lock
+from anyio import CancelScope, Event, Lock, get_cancelled_exc_class
 
 from amqpbroker.storage.catalog import rows, tables
 from amqpbroker.storage.catalog.changes import Changes
@@ -151,10 +151,36 @@ class Catalog(Changes):
             raise CatalogError(_CLOSED)
 
     def _stage(self, change: Change) -> Ticket:
-        if not self._groups or len(self._groups[-1].changes) >= GROUP_SIZE_MAX:
-            self._groups.append(Group())
-            self._staged.set()
-        return self._groups[-1].stage(change)
+        last = self._groups[-1] if self._groups else None
+        if last is None or last.is_whole or len(last.changes) >= GROUP_SIZE_MAX:
+            last = Group()
+            self._append(last)
+        return last.stage(change)
+
+    def _append(self, group: Group) -> None:
+        self._groups.append(group)
+        self._staged.set()
+
+    async def commit_whole(self, group: Group) -> None:
+        """Commit a group of its own, after what is staged already; either all of it or nothing.
+
+        Cancelled before its turn has come, it is withdrawn; after that the outcome is waited for.
+
+        :raises CatalogError: nothing was applied.
+        """
+        self._check_open()
+        self._append(group)
+        try:
+            await group.wait()
+        except get_cancelled_exc_class():
+            if group in self._groups:
+                self._groups.remove(group)
+                raise
+            with CancelScope(shield=True):
+                await group.wait()
+        error = group.error(0)
+        if error is not None:
+            raise error
 
     async def _reserve_queue_ids(self) -> None:
         limit = self._queue_ids.wanted_limit()
@@ -200,8 +226,11 @@ class Catalog(Changes):
 
     async def _commit(self, group: Group) -> None:
         try:
-            refused = await self._database.apply(group.changes)
+            refused = await self._database.apply(group.changes, is_whole=group.is_whole)
         except CatalogError as error:
+            if group.is_whole:
+                group.fail(error)
+                return
             if not self._is_failing:
                 _logger.error("%s; until then nothing can be declared or deleted", error)
             self._is_failing = True

@@ -90,12 +90,12 @@ class Changes(ABC):
 
     def put_binding(self, row: BindingRow) -> Ticket:
         """Store a binding; both ends must be there, ``amq.*`` too."""
-        put = _table_of(row).put
+        put = table_of(row).put
         return self.stage(Change(put, bindable((*row[:2], *row[3:]))))
 
     def delete_binding(self, row: BindingRow) -> Ticket:
         """Delete a binding."""
-        delete = _table_of(row).delete
+        delete = table_of(row).delete
         return self.stage(Change(delete, bindable((*row[:2], *row[3:]))))
 
     def put_policy(self, row: PolicyRow) -> Ticket:
@@ -123,7 +123,8 @@ class Changes(ABC):
         return self.stage(Change(tables.GLOBAL_PARAMETERS.delete, bindable((name,))))
 
 
-def _table_of(row: BindingRow) -> tables.Table:
+def table_of(row: BindingRow) -> tables.Table:
+    """Return the table of a binding: there is one for each kind of destination."""
     if row.destination_type == "queue":
         return tables.QUEUE_BINDINGS
     return tables.EXCHANGE_BINDINGS

@@ -19,6 +19,8 @@ import os
 import sqlite3
 import threading
 from contextlib import suppress
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from weakref import WeakSet
 
@@ -53,7 +55,7 @@ CACHE_SIZE_MAX: Final = 64 << 20
 _FILE_MODE: Final = 0o600  # it holds the hashes of passwords
 _PAGE_SIZE: Final = 4096
 _IN_MEMORY: Final = ":memory:"
-_REFUSALS: Final = (
+REFUSALS: Final = (
     sqlite3.IntegrityError,
     sqlite3.ProgrammingError,
     sqlite3.InterfaceError,
@@ -66,9 +68,14 @@ _REFUSALS: Final = (
 class Database(Protocol):
     """What the catalog needs of a database."""
 
-    async def apply(self, changes: Sequence[Change]) -> Mapping[int, CatalogError]:
+    async def apply(
+        self, changes: Sequence[Change], *, is_whole: bool = False
+    ) -> Mapping[int, CatalogError]:
         """Commit changes in one transaction; return what was refused of them, by index.
 
+        With ``is_whole`` one that is refused has all refused.
+
+        :raises ChangeRefused: with ``is_whole``; nothing was applied.
         :raises CatalogError: nothing was applied.
         """
         ...
@@ -92,19 +99,22 @@ class GroupConnection(sqlite3.Connection):
     """
 
     group: Sequence[Change] = ()
+    is_whole = False
     refused: Mapping[int, sqlite3.Error | OverflowError] = {}
 
     def commit(self) -> None:
         """Carry out the group, all or nothing, but for refused changes (in ``refused``).
 
-        :raises sqlite3.Error: nothing was applied.
+        :raises sqlite3.Error: nothing was applied; if ``is_whole`` also for refused changes.
         """
         self.refused = {}
         try:
             self.execute("BEGIN IMMEDIATE")
             try:
                 self._carry_out(self.group)
-            except _REFUSALS:
+            except REFUSALS:
+                if self.is_whole:
+                    raise
                 self.execute("ROLLBACK")
                 self.execute("BEGIN IMMEDIATE")
                 self.refused = self._carry_out_each(self.group)
@@ -117,12 +127,8 @@ class GroupConnection(sqlite3.Connection):
             self.group = ()
 
     def _carry_out(self, changes: Sequence[Change]) -> None:
-        start = 0
-        for stop in range(1, len(changes) + 1):
-            sql = changes[start].sql
-            if stop == len(changes) or changes[stop].sql != sql:
-                self.executemany(sql, [change.parameters for change in changes[start:stop]])
-                start = stop
+        for sql, run in groupby(changes, itemgetter(0)):
+            self.executemany(sql, map(itemgetter(1), run))
 
     def _carry_out_each(
         self, changes: Sequence[Change]
@@ -132,7 +138,7 @@ class GroupConnection(sqlite3.Connection):
             self.execute("SAVEPOINT change")
             try:
                 self.execute(change.sql, change.parameters)
-            except _REFUSALS as error:
+            except REFUSALS as error:
                 refused[index] = error
                 self.execute("ROLLBACK TO change")
             self.execute("RELEASE change")
@@ -162,11 +168,16 @@ class SqliteDatabase:
         _stop_at_exit(threaded)
         return cls(place, threaded, raw)
 
-    async def apply(self, changes: Sequence[Change]) -> Mapping[int, CatalogError]:
+    async def apply(
+        self, changes: Sequence[Change], *, is_whole: bool = False
+    ) -> Mapping[int, CatalogError]:
         """See `Database.apply`."""
         self._raw.group = changes
+        self._raw.is_whole = is_whole
         try:
             await self._threaded.commit()
+        except REFUSALS as error:
+            raise ChangeRefused(f"catalog {self.place}: refused: {error}") from error
         except sqlite3.Error as error:
             raise explain(error, self.place) from error
         refused: dict[int, CatalogError] = {}

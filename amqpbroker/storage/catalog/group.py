@@ -22,10 +22,12 @@ class Change(NamedTuple):
 class Group:
     """Changes in the order in which they were staged. Needs a running event loop."""
 
-    __slots__ = ("_done", "_failure", "_refused", "changes", "queue_id_limit")
+    __slots__ = ("_done", "_failure", "_refused", "changes", "is_whole", "queue_id_limit")
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_whole: bool = False) -> None:
         self.changes: list[Change] = []
+        self.is_whole = is_whole
+        """Whether one change that is refused has all of them refused; nobody else joins them."""
         self.queue_id_limit = 0
         """The last queue id that may be handed out once this is committed; 0: as before."""
         self._done = Event()
@@ -40,11 +42,15 @@ class Group:
     def succeed(self, refused: Mapping[int, CatalogError]) -> None:
         """Let the tickets know that all is committed but the ``refused``, by index."""
         self._refused = refused
-        self._done.set()
+        self._end()
 
     def fail(self, error: CatalogError) -> None:
         """Let the tickets know that nothing is committed."""
         self._failure = error
+        self._end()
+
+    def _end(self) -> None:
+        self.changes = []  # queues that are not used keep their ticket
         self._done.set()
 
     @property

@@ -5,6 +5,8 @@ it is in force already, and everything that comes after it in the catalog may de
 group that cannot be written is tried again until it can, and the groups behind it wait in line.
 Whoever declares something waits for as long.
 
+What is committed as a whole (an import) is not in force yet, so it is not tried again: it fails.
+
 Damage is not waited for. Nor is anything when the broker starts or stops: see ``is_patient``.
 """
 
@@ -58,14 +60,16 @@ class PatientDatabase:
         self.on_short: Callable[[bool], None] = lambda is_short: None
         """Told when nothing can be written, and when that is over."""
 
-    async def apply(self, changes: Sequence[Change]) -> Mapping[int, CatalogError]:
+    async def apply(
+        self, changes: Sequence[Change], *, is_whole: bool = False
+    ) -> Mapping[int, CatalogError]:
         """See `Database.apply`."""
         is_short = False
         while True:
             try:
-                refused = await self._database.apply(changes)
+                refused = await self._database.apply(changes, is_whole=is_whole)
             except CatalogError as error:
-                if not self.is_patient or not _may_pass(error):
+                if is_whole or not self.is_patient or not _may_pass(error):
                     raise
                 if not is_short:
                     _logger.error("%s; until then nothing can be declared or deleted", error)

@@ -66,6 +66,15 @@ EXCHANGES: Final = _table("exchanges", rows.ExchangeRow, "vhost name")
 QUEUES: Final = _table("queues", rows.QueueRow, "id")
 QUEUE_BINDINGS: Final = _bindings("queue")
 EXCHANGE_BINDINGS: Final = _bindings("exchange")
+_ENDS = (
+    "SELECT ?1, ?2, ?3, ?4, ?5 WHERE EXISTS (SELECT 1 FROM {ends} WHERE vhost = ?1 AND name = ?3)"
+)
+_ENDS += " AND EXISTS (SELECT 1 FROM exchanges WHERE vhost = ?1 AND name = ?2)"
+PUT_IF_ENDS: Final = {
+    table: table.put.replace("VALUES (?, ?, ?, ?, ?)", _ENDS.format(ends=ends))
+    for table, ends in ((QUEUE_BINDINGS, "queues"), (EXCHANGE_BINDINGS, "exchanges"))
+}
+"""Table → what adds a binding where both ends are there, and does nothing otherwise."""
 POLICIES: Final = _table("policies", rows.PolicyRow, "vhost name")
 PARAMETERS: Final = _table("parameters", rows.ParameterRow, "vhost component name")
 GLOBAL_PARAMETERS: Final = _table("global_parameters", rows.GlobalParameterRow, "name")

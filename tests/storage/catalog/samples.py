@@ -101,12 +101,14 @@ class FaultyDatabase:
     async def in_memory(cls) -> FaultyDatabase:
         return cls(await SqliteDatabase.open(None))
 
-    async def apply(self, changes: Sequence[Change]) -> Mapping[int, CatalogError]:
+    async def apply(
+        self, changes: Sequence[Change], *, is_whole: bool = False
+    ) -> Mapping[int, CatalogError]:
         self.sizes.append(len(changes))
         error = self.errors.popleft() if self.errors else None
         if error is not None:
             raise error
-        return await self._database.apply(changes)
+        return await self._database.apply(changes, is_whole=is_whole)
 
     def select(self, sql: str) -> AsyncIterator[Sequence[tuple[Any, ...]]]:
         return self._database.select(sql)

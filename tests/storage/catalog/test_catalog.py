@@ -219,9 +219,11 @@ async def test_an_unforeseen_error_is_told_to_who_comes_later_too() -> None:
     catalog = await Catalog.open_database(database)
     later: list[Ticket] = []
 
-    async def stage_and_fail(changes: Sequence[Change]) -> Mapping[int, CatalogError]:
+    async def stage_and_fail(
+        changes: Sequence[Change], *, is_whole: bool = False
+    ) -> Mapping[int, CatalogError]:
         later.append(catalog.put_user(USER))
-        raise ZeroDivisionError(f"unforeseen, {len(changes)} changes")
+        raise ZeroDivisionError(f"unforeseen, {len(changes)} changes, {is_whole}")
 
     database.apply = stage_and_fail  # type: ignore[method-assign]
     catalog.put_vhost(VHOST)

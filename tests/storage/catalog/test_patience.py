@@ -39,7 +39,9 @@ class FailingDatabase:
         self.stored: list[Change] = []
         self.is_closed = False
 
-    async def apply(self, changes: Sequence[Change]) -> Mapping[int, CatalogError]:
+    async def apply(
+        self, changes: Sequence[Change], *, is_whole: bool = False
+    ) -> Mapping[int, CatalogError]:
         await checkpoint()
         if self.errors:
             raise self.errors.pop(0)
