@@ -183,6 +183,11 @@ class Spill:
             await self.serve()
 
     @property
+    def has_staged(self) -> bool:
+        """Whether messages, some of which may be gone, wait until there is enough for a batch."""
+        return bool(self._staged)
+
+    @property
     def has_work(self) -> bool:
         """Whether `serve` has something to do."""
         return self._work.is_set()

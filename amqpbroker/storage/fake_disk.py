@@ -29,7 +29,7 @@ from random import Random
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 
 class PowerCut(BaseException):
@@ -101,6 +101,8 @@ class FakeDisk:
         self.faults: dict[int, int] = {}
         self.capacity: int | None = None
         self.is_off = False
+        self.on_power_cut: Callable[[], None] = lambda: None
+        """Called by ``cut_power_at``: for what goes off along with the disk."""
         self.history: list[str] = []
         self._name = name
         self._random = Random(seed)
@@ -211,6 +213,7 @@ class FakeDisk:
         self.history.append(what)
         if number == self.cut_power_at:
             self.is_off = True
+            self.on_power_cut()
             raise PowerCut(what)
         if number in self.faults:
             code = self.faults[number]

@@ -112,7 +112,7 @@ class Stage:
 
     async def stop_probe(self) -> None:
         """End the probe and add its rows."""
-        with self.phase("idle again"):
+        with self.phase("idle again", is_limited=False):
             await asyncio.sleep(IDLE_S)
         assert self._probe is not None
         output, _ = await asyncio.to_thread(self._probe.communicate, "")

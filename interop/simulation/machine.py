@@ -40,6 +40,7 @@ class Machine:
         self.disk = FakeDisk(seed)
         self.spill = FakeDisk(seed, "/spill")
         """Where transient messages go; of no use to the next life."""
+        self.spill.on_power_cut = self._lose_power
         self.database = MemoryDatabase()
         self.database.before_commit = self._before_commit
         self.database.after_commit = self._after_commit
@@ -89,8 +90,11 @@ class Machine:
 
     def crash(self, where: str) -> None:
         """Switch off."""
-        self.disk.is_off = True
+        self._lose_power()
         raise PowerCut(where)
+
+    def _lose_power(self) -> None:
+        self.disk.is_off = True
 
     def fill(self, life_s: float) -> None:
         """Fill the disk up, or free it again, ``life_s`` after the beginning."""

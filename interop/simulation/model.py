@@ -372,7 +372,8 @@ class Model:
             return True
         if copy.spec.is_dropping:
             return False
-        return copy.ttl_ms is None or self.now() < message.sent_at + copy.ttl_ms / 1000
+        # A restart counts what was left in whole milliseconds.
+        return copy.ttl_ms is None or self.now() < message.sent_at + (copy.ttl_ms - 1) / 1000
 
 
 def _check_first(copy: Copy, place: str, life: int) -> None:
@@ -380,7 +381,8 @@ def _check_first(copy: Copy, place: str, life: int) -> None:
     if place not in copy.seen:
         return
     # A dead letter that a crash undid dies once more: that is another message.
-    if place == copy.spec.name or copy.left_for_good or copy.seen[place] == life:
+    is_the_same = copy.left_for_good and copy.seen[place] >= copy.left_in_life
+    if place == copy.spec.name or is_the_same or copy.seen[place] == life:
         raise Violation(f"{copy} was delivered again from {place}, not marked redelivered")
 
 
