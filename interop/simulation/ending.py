@@ -164,7 +164,7 @@ async def _drain(world: World, channel: Channel, spec: QueueSpec) -> None:
         got = [copy for copy, _ in channel.unsettled.values()][known:]
     world.model.drain(spec.name, got)
     # Of what clients had in hand at a crash, too much may be back: it goes as soon as one is taken.
-    least = min(count, spec.max_length) if spec.is_dropping else count
+    least = min(count, spec.max_length or 0) if spec.is_dropping else count
     if not least <= len(got) <= count and not may_expire:
         raise Violation(f"{spec.name} says it has {count} messages, and has {len(got)}")
 
