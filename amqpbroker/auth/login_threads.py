@@ -6,7 +6,7 @@ take the memory of all of them nor the threads that read and write the broker's 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 from anyio import CapacityLimiter, to_thread
 from anyio.lowlevel import RunVar
@@ -28,4 +28,24 @@ async def run_in_login_thread(job: Callable[..., T], *arguments: object) -> T:
     except LookupError:
         limiter = CapacityLimiter(THREAD_COUNT_MAX)
         _limiter.set(limiter)
-    return await to_thread.run_sync(job, *arguments, limiter=limiter)
+    outcome, error = await to_thread.run_sync(_outcome, job, arguments, limiter=limiter)
+    if error is not None:
+        try:
+            raise error
+        finally:
+            del error
+    return cast("T", outcome)
+
+
+def _outcome(
+    job: Callable[..., T], arguments: tuple[object, ...]
+) -> tuple[T | None, Exception | None]:
+    """Return what a job returns or raises.
+
+    An error that goes through a thread stays in a reference cycle with the frame that waited for
+    it, and holds the whole connection until the cycle collector comes.
+    """
+    try:
+        return job(*arguments), None
+    except Exception as error:
+        return None, error.with_traceback(None)

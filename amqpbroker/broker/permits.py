@@ -1,4 +1,7 @@
-"""What the user of one session was found to be allowed, so that nothing is asked per message."""
+"""What the user of one session was found to be allowed, so that nothing is asked per message.
+
+The session is handed in each time: were it kept, each connection would leave a reference cycle.
+"""
 
 from __future__ import annotations
 
@@ -15,20 +18,24 @@ PERMIT_COUNT_MAX: Final = 256
 class Permits:
     """Remembers what is allowed until permissions change; a refusal closes the channel anyway."""
 
-    __slots__ = ("_allowed", "_allowed_at", "_session")
+    __slots__ = ("_allowed", "_allowed_at")
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    def __init__(self) -> None:
         self._allowed: set[tuple[str, str, str]] = set()
         self._allowed_at = -1
 
-    def check(self, kind: permissions.Kind, name: str, permission: permissions.Permission) -> None:
+    def check(
+        self,
+        session: Session,
+        kind: permissions.Kind,
+        name: str,
+        permission: permissions.Permission,
+    ) -> None:
         """Check what the user may do with a queue or an exchange.
 
         Raises :class:`~amqpbroker.errors.SoftError` 403, and
         :class:`~amqpbroker.auth.backends.backend.Unanswered`.
         """
-        session = self._session
         generation = session.broker.users.generation
         if self._allowed_at != generation or len(self._allowed) > PERMIT_COUNT_MAX:
             self._allowed.clear()
@@ -44,10 +51,13 @@ class Permits:
         self._allowed.add(key)
 
     def check_topic(
-        self, exchange: str, routing_key: str, permission: permissions.TopicPermission
+        self,
+        session: Session,
+        exchange: str,
+        routing_key: str,
+        permission: permissions.TopicPermission,
     ) -> None:
         """Check a routing key of a topic exchange; raises as ``check``."""
-        session = self._session
         assert session.principal is not None
         assert session.vhost is not None
         permissions.check_topic(

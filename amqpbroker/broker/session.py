@@ -98,7 +98,7 @@ class Session:
         self.counted_as: str | None = None
         """Of which user the counts hold this connection, while it is in a vhost."""
         self._finishing: Timer | None = None
-        self.permits = Permits(self)
+        self.permits = Permits()
 
     # in
 
@@ -288,7 +288,7 @@ class Session:
 
     def check(self, kind: Kind, name: str, permission: Permission) -> None:
         """Check what the user may do; see :meth:`Permits.check`."""
-        self.permits.check(kind, name, permission)
+        self.permits.check(self, kind, name, permission)
 
     # close
 

@@ -8,6 +8,7 @@ import anyio
 from anyio import to_thread
 
 from amqpbroker.auth.login_threads import THREAD_COUNT_MAX, run_in_login_thread
+from tests.cycles import left_to_the_collector
 
 LOGIN_COUNT = 60
 """More than there are threads of all kinds."""
@@ -20,6 +21,26 @@ async def test_a_result_and_an_error_come_back() -> None:
     except ZeroDivisionError:
         return
     raise AssertionError("no error")
+
+
+async def test_an_error_leaves_nothing_to_the_cycle_collector() -> None:
+    class Refused(Exception):
+        pass
+
+    def refuse() -> None:
+        raise Refused
+
+    async def is_refused() -> bool:
+        try:
+            await run_in_login_thread(refuse)
+        except Refused:
+            return True
+        return False
+
+    with left_to_the_collector(Refused) as left:
+        assert await is_refused()
+        await run_in_login_thread(int)  # the thread lets go of its last job
+    assert not left
 
 
 async def test_many_logins_have_few_threads_and_leave_the_others_alone() -> None:

@@ -17,31 +17,31 @@ if TYPE_CHECKING:
 def test_the_memory_of_permissions_is_bounded(client: MemoryClient) -> None:
     permits = client.session.permits
     for number in range(2 * PERMIT_COUNT_MAX):
-        permits.check("queue", f"q{number}", "read")
+        permits.check(client.session, "queue", f"q{number}", "read")
     assert len(permits._allowed) <= PERMIT_COUNT_MAX + 1
 
 
 def test_what_is_remembered_asks_nobody(client: MemoryClient) -> None:
-    permits = Permits(client.session)
-    permits.check("queue", "q", "read")
+    permits = Permits()
+    permits.check(client.session, "queue", "q", "read")
     client.session.principal = None  # whoever asked it would find out
-    permits.check("queue", "q", "read")
+    permits.check(client.session, "queue", "q", "read")
     permits.forget()
     with pytest.raises(AssertionError):
-        permits.check("queue", "q", "read")
+        permits.check(client.session, "queue", "q", "read")
 
 
 def test_a_change_of_permissions_counts_at_once(client: MemoryClient) -> None:
-    client.session.permits.check("queue", "q", "read")
+    client.session.permits.check(client.session, "queue", "q", "read")
     client.broker.users.clear_permissions("guest", "/")
     with pytest.raises(SoftError, match="403"):
-        client.session.permits.check("queue", "q", "read")
+        client.session.permits.check(client.session, "queue", "q", "read")
 
 
 def test_topics_are_checked_by_routing_key(client: MemoryClient) -> None:
     rows = TopicPermissions("^a", "^b")
     client.broker.users.set_topic_permissions("guest", "/", "amq.topic", rows)
-    client.session.permits.check_topic("amq.topic", "a", "write")
-    client.session.permits.check_topic("amq.topic", "b", "read")
+    client.session.permits.check_topic(client.session, "amq.topic", "a", "write")
+    client.session.permits.check_topic(client.session, "amq.topic", "b", "read")
     with pytest.raises(SoftError, match="403"):
-        client.session.permits.check_topic("amq.topic", "b", "write")
+        client.session.permits.check_topic(client.session, "amq.topic", "b", "write")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +12,7 @@ from amqpbroker.broker.names import REPLY_TO
 from amqpbroker.broker.router import ROUTE_CACHE_COUNT_MAX, ROUTE_MEMO_COUNT_MAX, Route, RouteMemo
 from amqpbroker.wire.content import Publication
 from tests.amqp_bytes import properties
+from tests.cycles import left_to_the_collector
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -222,17 +222,10 @@ def test_plain_publications_go_as_others_with_their_keys(client: MemoryClient) -
 
 
 def test_messages_that_are_gone_leave_nothing_to_the_cycle_collector(client: MemoryClient) -> None:
-    gc.collect()
-    gc.set_debug(gc.DEBUG_SAVEALL)
-    try:
+    with left_to_the_collector(Publication, Route, Message) as left:
         for number in range(ROUTE_MEMO_COUNT_MAX * 2):
             client.publish("k", b"x", exchange="x", header=properties(message_id=str(number)))
         got(client, "a")
-        gc.collect()
-        left = {type(item) for item in gc.garbage} & {Publication, Route, Message}
-    finally:
-        gc.set_debug(0)
-        gc.garbage.clear()
     assert not left
 
 

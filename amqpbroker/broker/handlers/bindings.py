@@ -72,7 +72,7 @@ def _check_permitted(
         raise access_refused("operation not permitted on the default exchange")
     session.check("exchange", source, "read")
     if isinstance(channel.vhost.exchanges.get(source), TopicExchange):
-        session.permits.check_topic(source, binding_key, "read")
+        session.permits.check_topic(session, source, binding_key, "read")
 
 
 def _replay_history(channel: Channel, exchange: Exchange, destination: Destination) -> None:

@@ -123,7 +123,7 @@ def _check(channel: Channel, publication: Publication) -> Exchange:
     _check_expiration(properties.get("expiration"))
     if isinstance(exchange, TopicExchange):
         for key in (publication.routing_key, *publication.extra_keys):
-            session.permits.check_topic(name, key, "write")
+            session.permits.check_topic(session, name, key, "write")
     return exchange
 
 
