@@ -14,6 +14,7 @@ import argparse
 import base64
 import hashlib
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -89,7 +90,11 @@ def served(name: str, python: list[str], path: Path) -> Iterator[Broker]:
     command = [sys.executable, *python, "serve", "--memory", "--port", "0"]
     command += ["--management-port", "0", "--definitions", str(path)]
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env={**os.environ, "PYTHONMALLOC": "malloc"},  # what `serve` chooses by itself
     ) as process:
         assert process.stdout is not None
         found = READY.search(process.stdout.readline())
