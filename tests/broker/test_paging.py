@@ -15,31 +15,20 @@ from amqpbroker.storage.memory import MemoryLog
 from amqpbroker.storage.segment_log import SegmentLog
 from tests.amqp_bytes import properties
 from tests.broker.durable import PERSISTENT, DurableBroker, fake_log, running
+from tests.broker.tiny_memory import BODIES, LIMIT, TO_GRAVE, pager_of, present
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from amqpbroker.broker.paging import Pager
     from amqpbroker.storage.log import Batch, Offset, SegmentedLog
     from tests.amqp_bytes import TypedTable
     from tests.broker.client import MemoryClient
-
-LIMIT = 100
-BODIES = [b"%09d." % number for number in range(40)]
-TO_GRAVE: TypedTable = {
-    "x-dead-letter-exchange": ("S", ""),
-    "x-dead-letter-routing-key": ("S", "grave"),
-}
 
 
 @pytest.fixture
 async def durable() -> DurableBroker:
     """A broker with room for ten bodies of ten bytes, on a log of tiny segments."""
     return await running(await fake_log(FakeDisk()), body_memory_limit=LIMIT)
-
-
-def pager_of(durable: DurableBroker) -> Pager:
-    return durable.journal.pager
 
 
 async def filled(durable: DurableBroker, arguments: TypedTable | None = None) -> MemoryClient:
@@ -50,11 +39,6 @@ async def filled(durable: DurableBroker, arguments: TypedTable | None = None) ->
         client.publish("q", *BODIES[start : start + 4], header=PERSISTENT)
         await durable.commit()
     return client
-
-
-def present(client: MemoryClient, queue: str = "q") -> list[bool]:
-    """Return which bodies are in memory, in order."""
-    return [message.body is not None for message in client.queue(queue).ready]
 
 
 async def drained(durable: DurableBroker, client: MemoryClient, queue: str = "q") -> list[bytes]:

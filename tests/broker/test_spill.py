@@ -13,28 +13,17 @@ from amqpbroker.broker.spill import RETRY_DELAY_S, RUN_SIZE
 from amqpbroker.storage.fake_disk import FakeDisk
 from tests.broker.clock import advance
 from tests.broker.durable import PERSISTENT, DurableBroker, running
+from tests.broker.tiny_memory import BODIES, LIMIT, TO_GRAVE, pager_of, present
 
 if TYPE_CHECKING:
-    from amqpbroker.broker.paging import Pager
     from tests.amqp_bytes import TypedTable
     from tests.broker.client import MemoryClient
-
-LIMIT = 100
-BODIES = [b"%09d." % number for number in range(40)]
-TO_GRAVE: TypedTable = {
-    "x-dead-letter-exchange": ("S", ""),
-    "x-dead-letter-routing-key": ("S", "grave"),
-}
 
 
 @pytest.fixture
 async def durable() -> DurableBroker:
     """A broker with room for ten bodies of ten bytes, that spills two of them at a time."""
     return await running(spill=FakeDisk(), body_memory_limit=LIMIT)
-
-
-def pager_of(durable: DurableBroker) -> Pager:
-    return durable.journal.pager
 
 
 async def spill(durable: DurableBroker) -> None:
@@ -54,10 +43,6 @@ async def filled(
         client.publish("q", *BODIES[start : start + 4])
         await spill(durable)
     return client
-
-
-def present(client: MemoryClient, queue: str = "q") -> list[bool]:
-    return [message.body is not None for message in client.queue(queue).ready]
 
 
 async def drained(durable: DurableBroker, client: MemoryClient, queue: str = "q") -> list[bytes]:

@@ -9,6 +9,7 @@ import pytest
 
 from tests.features.clients import pika
 from tests.features.restarts import Restarts
+from tests.features.tiny_memory import LIMIT
 from tests.raw_client import RawClient
 
 if TYPE_CHECKING:
@@ -81,3 +82,18 @@ def pika_connect(broker: RunningBroker) -> Iterator[Callable[[], Any]]:
     for connection in connections:
         if connection.is_open:
             connection.close()
+
+
+@pytest.fixture
+def broker_with(tmp_path: Path) -> Iterator[Callable[..., Restarts]]:
+    """Make a broker with room for five bodies."""
+    made: list[Restarts] = []
+
+    def make(**settings: object) -> Restarts:
+        tiny = {"body_memory_limit": LIMIT, "segment_size": 65536}
+        made.append(Restarts(tmp_path / "data", **{**tiny, **settings}))
+        return made[-1]
+
+    yield make
+    for broker in made:
+        broker.close()

@@ -10,38 +10,17 @@ from pamqp import commands
 
 from tests.amqp_bytes import properties
 from tests.features.clients import pika
-from tests.features.restarts import Restarts
+from tests.features.tiny_memory import BODIES, TO_GRAVE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from tests.amqp_bytes import TypedTable
+    from tests.features.restarts import Restarts
     from tests.raw_client import RawClient
 
 pytestmark = [pytest.mark.timeout(60), pytest.mark.deviates("needs a broker of its own")]
-
-LIMIT = 5000
-BODIES = [b"<%03d>" % number * 200 for number in range(100)]
-TO_GRAVE: TypedTable = {
-    "x-dead-letter-exchange": ("S", ""),
-    "x-dead-letter-routing-key": ("S", "grave"),
-}
-
-
-@pytest.fixture
-def broker_with(tmp_path: Path) -> Iterator[Callable[..., Restarts]]:
-    """Make a broker with room for five bodies."""
-    made: list[Restarts] = []
-
-    def make(**settings: object) -> Restarts:
-        tiny = {"body_memory_limit": LIMIT, "segment_size": 65536}
-        made.append(Restarts(tmp_path / "data", **{**tiny, **settings}))
-        return made[-1]
-
-    yield make
-    for broker in made:
-        broker.close()
 
 
 @pytest.fixture
