@@ -250,15 +250,18 @@ def test_missed_heartbeats_end_a_connection(running: Running) -> None:
 
 
 def test_heartbeats_do_not_pile_up_for_a_client_that_does_not_read(running: Running) -> None:
-    running.connect(heartbeat=10)
-    (connection,) = running.server.connections
+    stall(running)
+    connections = [item for item in running.server.connections if item.session.wire.outgoing]
+    (connection,) = connections
+    connection.session.heartbeat_s = 10
 
-    def tick() -> int:
+    def grown() -> int:
+        size = connection.session.wire.outgoing_size
         for second in range(6, 16):
-            connection.tick(connection.read_at + second)
-        return connection.session.wire.outgoing_size
+            connection.tick(connection.written_at + second)
+        return connection.session.wire.outgoing_size - size
 
-    assert running.call(tick) == len(HEARTBEAT)
+    assert running.call(grown) == 0
 
 
 def test_a_stuck_client_is_cut_off_with_all_it_holds(running: Running) -> None:

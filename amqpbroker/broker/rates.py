@@ -87,6 +87,14 @@ class Rates:
             self._buckets.pop((kind, name, limit), None)
 
 
+def has_rates(session: Session) -> bool:
+    """Return whether there may be limits for a session; ``Rates.delay_s`` knows."""
+    vhost, principal = session.vhost, session.principal
+    if vhost is None or principal is None:
+        return False
+    return bool(vhost.limits or limits_of_user(session.broker.users, principal.username))
+
+
 def read_size(session: Session) -> int:
     """Return how many bytes to read at once from a session that has limits.
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from amqpbroker.auth.backends.backend import Unanswered
 from amqpbroker.broker import handlers, quotas
 from amqpbroker.broker.handlers.answer import Answer
+from amqpbroker.broker.handlers.publish import publish
 from amqpbroker.broker.permits import Permits
 from amqpbroker.broker.router import RouteMemo
 from amqpbroker.errors import AmqpError, HardError, SoftError, internal_error
@@ -101,6 +102,24 @@ class Session:
         self.permits = Permits()
 
     # in
+
+    def receive_repeat(self, data: bytes) -> bool:
+        """Handle one more publish like the last, at once; return whether ``data`` is that.
+
+        If not, or if it is refused, nothing has been done: ``receive`` does all that belongs to it.
+        """
+        repeat = self.wire.receive_repeat(data)
+        if repeat is None or self.is_overfull:
+            return False
+        number, event = repeat
+        channel = self.channels.get(number)
+        if channel is None:
+            return False
+        try:
+            publish(channel, event)
+        except Exception:  # refused, or not answered yet, or a bug: met again there
+            return False
+        return True
 
     async def receive(self, data: bytes) -> None:
         """Handle what a client sent; cold methods may wait, nothing else is handled meanwhile."""

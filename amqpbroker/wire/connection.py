@@ -194,6 +194,7 @@ class Connection:
         self.frame_size_max = handshake_frame_size_max
         """Bytes, overhead included; what was negotiated after connection.tune-ok."""
         self.channel_count_max = 0
+        """0 = no limit; as negotiated, like the size of frames."""
         self.message_size_max = message_size_max
         self.outgoing: list[bytes] = []
         self.outgoing_size = 0
@@ -221,11 +222,6 @@ class Connection:
             self._repeat = None
         self.write(encode_method(number, method))
 
-    def tuned(self, channel_count_max: int, frame_size_max: int) -> None:
-        """Keep to the limits that connection.tune-ok has settled."""
-        self.channel_count_max = channel_count_max
-        self.frame_size_max = frame_size_max
-
     def write(self, frames: bytes) -> None:
         """Queue frames that are already encoded."""
         self.outgoing.append(frames)
@@ -247,6 +243,18 @@ class Connection:
         self.outgoing_size += len(data)
 
     # bytes in
+
+    def receive_repeat(self, data: bytes) -> tuple[int, Publish] | None:
+        """Take ``data`` if it is one publish like the last; None if it is for ``receive_data``."""
+        if self._repeat is None or self._partial:
+            return None
+        prefix, number, publication = self._repeat
+        size = len(prefix)
+        if len(data) != size + publication.body_size + 1 or not data.startswith(prefix):
+            return None
+        if data[-1] != FRAME_END:
+            return None
+        return number, Publish(publication, [data[size:-1]])
 
     def receive_data(self, data: bytes) -> Yielded:
         """Yield what the client asks for, in order.

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from pamqp import commands
 
 from amqpbroker.broker import handlers
+from amqpbroker.broker import session as session_module
+from amqpbroker.broker.queue import Queue
 from amqpbroker.broker.session import OUTGOING_SIZE_MAX
 from amqpbroker.errors import SoftError
 from amqpbroker.wire.connection import Connection, State
@@ -191,6 +193,54 @@ def test_a_stalled_consumer_without_prefetch_left_waits_for_an_ack(
     assert len(client.messages()) == 6
     client.ack(1)
     assert client.messages() == [BIG]
+
+
+def publish_bytes(body: bytes, *, mandatory: bool = False, key: str = "q") -> bytes:
+    command = commands.Basic.Publish(routing_key=key, mandatory=mandatory)
+    return command_frame(command, 1) + content_frames(1, body, bytes(2))
+
+
+def test_a_message_like_the_last_is_handled_at_once(client: MemoryClient) -> None:
+    client.declare("q")
+    assert not client.session.receive_repeat(publish_bytes(b"1")), "there is no last one"
+    client.send(publish_bytes(b"1"))
+    assert client.session.receive_repeat(publish_bytes(b"2"))
+    assert not client.session.receive_repeat(publish_bytes(b"3") * 2)
+    assert client.get_all("q") == [b"1", b"2"]
+
+
+def test_a_message_that_is_refused_is_left_to_be_refused(client: MemoryClient) -> None:
+    client.declare("q")
+    client.send(publish_bytes(b"1"))
+    client.broker.users.clear_permissions("guest", "/")
+    client.broker.permissions_changed()
+    assert not client.session.receive_repeat(publish_bytes(b"2"))
+    client.send(publish_bytes(b"2"))
+    assert client.read(commands.Channel.Close).reply_code == 403
+    assert not client.session.receive_repeat(publish_bytes(b"3")), "the channel is closing"
+    assert len(client.queue("q").ready) == 1
+
+
+def test_a_bug_with_a_message_like_the_last_is_told_as_any(
+    client: MemoryClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    client.declare("q")
+    client.send(publish_bytes(b"1"))
+    monkeypatch.setattr(Queue, "publish", lambda *_: 1 / 0)
+    assert not client.session.receive_repeat(publish_bytes(b"2"))
+    client.send(publish_bytes(b"2"))
+    client.read_close(541)
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_who_does_not_read_what_comes_back_has_nothing_handled_at_once(
+    client: MemoryClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    returned = publish_bytes(b"1", mandatory=True, key="nowhere")
+    client.send(returned)
+    assert client.session.receive_repeat(returned)
+    monkeypatch.setattr(session_module, "OUTGOING_STOP_SIZE", client.session.wire.outgoing_size - 1)
+    assert not client.session.receive_repeat(returned)
 
 
 def test_permissions_are_asked_again_when_they_change(client: MemoryClient) -> None:

@@ -62,7 +62,8 @@ def connection_in(state: State) -> Connection:
         for answer in answers:
             connection.send(0, answer)
         if reached is State.OPENING:
-            connection.tuned(CHANNEL_COUNT_MAX, FRAME_SIZE_MAX)
+            connection.channel_count_max = CHANNEL_COUNT_MAX
+            connection.frame_size_max = FRAME_SIZE_MAX
         assert connection.state is reached
     connection.data_to_send()
     return connection
@@ -78,6 +79,10 @@ def running(*numbers: int) -> Connection:
 
 def receive(connection: Connection, data: bytes) -> Iterator[tuple[int, Event]]:
     """Yield events; an opening and a HardError are answered as a server does."""
+    repeat = connection.receive_repeat(data)
+    if repeat is not None:
+        yield repeat
+        return
     try:
         for number, event in connection.receive_data(data):
             yield number, event

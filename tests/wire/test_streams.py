@@ -298,6 +298,36 @@ def test_repeats_take_the_fast_path_also_across_reads() -> None:
     assert len(sizes) < 5
 
 
+def test_one_publish_like_the_last_is_taken_by_itself() -> None:
+    connection = running(1)
+    publish = publish_frames(1, b"xyz", header=HEADERS)
+    assert connection.receive_repeat(publish) is None, "there is no last one"
+    list(connection.receive_data(publish))
+    repeat = connection.receive_repeat(publish_frames(1, b"abc", header=HEADERS))
+    assert repeat is not None
+    assert repeat[0] == 1
+    assert repeat[1].bodies == [b"abc"]
+
+
+def test_whatever_is_not_one_publish_like_the_last_is_left_for_the_rules() -> None:
+    connection = running(1, 2)
+    publish = publish_frames(1, b"xyz")
+    list(connection.receive_data(publish))
+    for other in (
+        publish * 2,
+        publish[:-1],
+        publish + HEARTBEAT[:3],
+        publish[:-1] + b"\xcd",
+        publish_frames(2, b"xyz"),
+        publish_frames(1, b"wxyz"),
+        publish_frames(1, b"xyz", header=HEADERS),
+        HEARTBEAT,
+    ):
+        assert connection.receive_repeat(other) is None
+    list(connection.receive_data(publish[:5]))
+    assert connection.receive_repeat(publish) is None, "its first bytes are behind others"
+
+
 def test_the_twin_never_takes_the_fast_path() -> None:
     connection = running(1)
     for frame in publishing(1, KINDS[0], 3):

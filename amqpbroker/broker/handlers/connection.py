@@ -169,7 +169,8 @@ def tune_ok(session: Session, event: ConnectionTuneOk) -> None:
     config = session.broker.config
     _check_negotiated("frame_max", event.frame_max, FRAME_SIZE_MIN, config.frame_max)
     _check_negotiated("channel_max", event.channel_max, 1, config.channel_max)
-    session.wire.tuned(event.channel_max, event.frame_max)
+    session.wire.channel_count_max = event.channel_max
+    session.wire.frame_size_max = event.frame_max
     session.heartbeat_s = event.heartbeat
 
 

@@ -96,7 +96,8 @@ def _answer(connection: Connection, number: int, event: Event) -> None:
     elif isinstance(event, m.ConnectionStartOk | m.ConnectionSecureOk):
         connection.send(0, TUNE)
     elif isinstance(event, m.ConnectionTuneOk):
-        connection.tuned(CHANNEL_COUNT_MAX, FRAME_SIZE_MAX)
+        connection.channel_count_max = CHANNEL_COUNT_MAX
+        connection.frame_size_max = FRAME_SIZE_MAX
     elif isinstance(event, m.ConnectionOpen):
         connection.send(0, m.ConnectionOpenOk())
     elif isinstance(event, m.ConnectionClose):
