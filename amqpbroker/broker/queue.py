@@ -331,11 +331,15 @@ class Queue:
             return 0
         consumer, room = turn
         channel = consumer.channel
-        size = consumer.encoder.size(publication)
-        count = min(room, len(bodies), channel.session.room_size // size + 1)
-        run = bodies if count == len(bodies) else bodies[:count]
+        if len(bodies) == 1:
+            count, run = 1, bodies
+            first_tag = channel.deliver(consumer, publication, bodies[0], False)
+        else:
+            size = consumer.encoder.size(publication)
+            count = min(room, len(bodies), channel.session.room_size // size + 1)
+            run = bodies if count == len(bodies) else bodies[:count]
+            first_tag = channel.deliver_run(consumer, publication, run, size)
         position = self.ready.skip(count)
-        first_tag = channel.deliver_run(consumer, publication, run, size)
         if consumer.no_ack:
             if messages is not None and self.journal is not None:
                 self.journal.settle(self, messages[:count])
