@@ -1,7 +1,7 @@
 """Resource alarms: while one is on, publishers wait and consumers go on (FEATURES A1.15, A17).
 
-A connection that publishes during an alarm is told so once, if it understands that; its socket is
-not read until the last alarm is off. https://www.rabbitmq.com/docs/alarms
+A connection that publishes during an alarm, or waits for confirms when it begins, is told so once,
+if it understands that; who publishes is not read until the last alarm is off. https://www.rabbitmq.com/docs/alarms
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import anyio
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 logger = logging.getLogger("amqpbroker.alarms")
 
@@ -27,7 +27,9 @@ _FAILING: Final = "storage cannot be written"
 class Alarms:
     """Which resources of a broker are short."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_change: Callable[[], None] = lambda: None) -> None:
+        """``on_change`` is called when the first alarm begins and when the last is over."""
+        self._on_change = on_change
         self._short: dict[Resource, set[str]] = {}
         """Resource → who finds it short, or failing."""
         self._all_clear = anyio.Event()
@@ -58,7 +60,10 @@ class Alarms:
             if not sources:
                 what = _FAILING if resource == "storage" else f"low on {resource}"
                 logger.warning("alarm: %s, publishers wait", what)
+            is_first = not self._short
             self._short.setdefault(resource, set()).add(source)
+            if is_first:
+                self._on_change()
             return
         sources.discard(source)
         if sources:
@@ -68,6 +73,7 @@ class Alarms:
         if not self._short:
             self._all_clear.set()
             self._all_clear = anyio.Event()
+            self._on_change()
 
     async def wait_until_clear(self) -> None:
         """Return when no alarm is on."""

@@ -11,6 +11,7 @@ from amqpbroker.auth.sasl.mechanism import SaslSettings
 from amqpbroker.auth.scram_keys import SCRAM_MECHANISMS, load_scramp
 from amqpbroker.auth.users import ALL, UserStore
 from amqpbroker.broker.alarms import Alarms
+from amqpbroker.broker.confirms import waits_for_confirms
 from amqpbroker.broker.consumer_timeout import ConsumerTimeouts
 from amqpbroker.broker.imports import Imports
 from amqpbroker.broker.interceptors import Interceptors
@@ -42,7 +43,7 @@ class Broker:
         self.config = config
         self.store = store
         """Where durable definitions go; None if everything is in memory."""
-        self.alarms = Alarms()
+        self.alarms = Alarms(self._tell_of_alarms)
         passwords = Passwords(
             config.password_hashing_module,
             scram_mechanisms=tuple(
@@ -138,6 +139,18 @@ class Broker:
                 for delivery in channel.deliveries():
                     if delivery.queue.id in ids:
                         yield delivery.queue.id, delivery.message
+
+    def _tell_of_alarms(self) -> None:
+        """Tell publishers who wait for confirms that they may wait long, and when that is over.
+
+        Those who publish only now are told by the server, which reads no further from them.
+        """
+        for session in self.sessions:
+            if not self.alarms:
+                session.unblocked()
+            elif waits_for_confirms(session):
+                session.blocked(self.alarms.reason)
+        self.flush()
 
     def flush(self) -> None:
         """End a batch: everybody who got something is woken once."""

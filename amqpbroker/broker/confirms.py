@@ -15,6 +15,15 @@ from amqpbroker.wire.methods import BasicAck, BasicNack
 
 if TYPE_CHECKING:
     from amqpbroker.broker.channel import Channel
+    from amqpbroker.broker.session import Session
+
+
+def waits_for_confirms(session: Session) -> bool:
+    """Return whether a client has published what is not committed yet."""
+    return any(
+        channel.confirms is not None and channel.confirms.waits
+        for channel in session.channels.values()
+    )
 
 
 class Confirms:
@@ -47,6 +56,11 @@ class Confirms:
             waits[-1] = (waits[-1][0], self._published)
         else:
             self._make_safe(self._published)
+
+    @property
+    def waits(self) -> bool:
+        """Whether a commit is still to come that makes publishes safe."""
+        return bool(self._waits)
 
     def committed(self, number: int) -> None:
         """Take note that commits up to ``number`` are done."""

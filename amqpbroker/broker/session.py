@@ -94,6 +94,8 @@ class Session:
         """Blocked until this connection has written what it has; who waits longest is first."""
         self._owed_confirms: list[Confirms] = []
         self._is_touched = False
+        self._is_told = False
+        """That its publishes wait."""
         self.credential_timers: list[Timer] = []
         """The end of the user's credentials and the like; see ``handlers.credentials``."""
         self.counted_as: str | None = None
@@ -289,14 +291,17 @@ class Session:
         self.touch()
 
     def blocked(self, reason: str) -> None:
-        """Tell the client, if it wants to know, that its publishes wait (FEATURES A1.15)."""
-        if "connection.blocked" in self.capabilities and self.wire.state is State.RUNNING:
+        """Tell the client, once and if it wants to know, that its publishes wait (A1.15)."""
+        wants_to_know = "connection.blocked" in self.capabilities
+        if wants_to_know and not self._is_told and self.wire.state is State.RUNNING:
+            self._is_told = True
             self.send(0, ConnectionBlocked(reason))
 
     def unblocked(self) -> None:
-        """Tell the client that its publishes are read again."""
-        if "connection.blocked" in self.capabilities and self.wire.state is State.RUNNING:
+        """Tell a client that was told so that its publishes wait no longer."""
+        if self._is_told and self.wire.state is State.RUNNING:
             self.send(0, ConnectionUnblocked())
+        self._is_told = False
 
     def cancelled_by_server(self, consumer: Consumer) -> None:
         """Tell a client that its consumer is gone, if it wants to know (FEATURES A6.13)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict, deque
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from pamqp import commands
@@ -110,6 +111,15 @@ class MemoryClient(RawClient):
         while self._waiting[channel] or not self.is_silent:
             bodies.append(self.deliver(channel).body)
         return bodies
+
+    def acked(self, channel: int = 1) -> list[tuple[int, bool]]:
+        """Return tag and multiple of all confirms that have come; nothing else may have."""
+        acks = []
+        with suppress(EOFError):
+            while True:
+                ack = self.read(commands.Basic.Ack, channel)
+                acks.append((ack.delivery_tag or 0, bool(ack.multiple)))
+        return acks
 
     def qos(self, count: int, *, is_global: bool = False, channel: int = 1) -> None:
         """Set a prefetch."""

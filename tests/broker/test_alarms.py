@@ -51,6 +51,15 @@ def test_beginning_and_end_are_logged_once(caplog: pytest.LogCaptureFixture) -> 
     ]
 
 
+def test_the_first_to_begin_and_the_last_to_end_are_told() -> None:
+    told: list[bool] = []
+    alarms = Alarms(lambda: told.append(bool(alarms)))
+    for is_short in (True, False):
+        alarms.set("disk", "log", is_short)
+        alarms.set("memory", "monitor", is_short)
+    assert told == [True, False]
+
+
 def test_what_fails_is_not_called_short(caplog: pytest.LogCaptureFixture) -> None:
     alarms = Alarms()
     alarms.set("storage", "log", True)

@@ -51,15 +51,6 @@ def transactional(client: MemoryClient) -> MemoryClient:
     return client
 
 
-def acked(client: MemoryClient) -> list[tuple[int, bool]]:
-    """Return tag and multiple of all confirms that have come."""
-    got = []
-    while not client.is_silent:
-        ack = client.read(commands.Basic.Ack)
-        got.append((ack.delivery_tag or 0, bool(ack.multiple)))
-    return got
-
-
 # what is written
 
 
@@ -98,9 +89,9 @@ async def test_what_is_settled_before_its_commit_is_never_written(durable: Durab
     client.consume("q", no_ack=True)
     publish(client, "q", b"1", b"2")
     assert client.delivers(2) == [b"1", b"2"]
-    assert acked(client) == []
+    assert client.acked() == []
     await durable.commit()
-    assert acked(client) == [(2, True)]
+    assert client.acked() == [(2, True)]
     assert await durable.batches() == []
 
 
@@ -203,9 +194,9 @@ async def test_what_many_handlers_stage_is_divided_into_batches() -> None:
         publish(client, "q", bytes(300))
     assert durable.journal.ticket == 3
     await durable.journal.commit()
-    assert acked(client) == [(2, True)]
+    assert client.acked() == [(2, True)]
     await durable.commit()
-    assert acked(client) == [(4, True), (5, False)]
+    assert client.acked() == [(4, True), (5, False)]
     assert len(await durable.batches()) == 3
 
 
@@ -232,9 +223,9 @@ async def test_confirms_wait_for_the_commit(durable: DurableBroker) -> None:
     client = confirming(with_queue(durable))
     publish(client, "q", b"1")
     publish(client, "q", b"2")
-    assert acked(client) == []
+    assert client.acked() == []
     await durable.commit()
-    assert acked(client) == [(2, True)]
+    assert client.acked() == [(2, True)]
 
 
 async def test_what_came_during_a_commit_waits_for_the_next(durable: DurableBroker) -> None:
@@ -244,9 +235,9 @@ async def test_what_came_during_a_commit_waits_for_the_next(durable: DurableBrok
         tasks.start_soon(durable.journal.commit)
         await anyio.lowlevel.checkpoint()
         publish(client, "q", b"2")
-    assert acked(client) == [(1, False)]
+    assert client.acked() == [(1, False)]
     await durable.commit()
-    assert acked(client) == [(2, False)]
+    assert client.acked() == [(2, False)]
 
 
 async def test_the_task_commits_what_is_staged(durable: DurableBroker) -> None:
@@ -256,7 +247,7 @@ async def test_the_task_commits_what_is_staged(durable: DurableBroker) -> None:
         for number in range(3):
             publish(client, "q", b"%d" % number)
             await anyio.wait_all_tasks_blocked()
-            assert acked(client) == [(number + 1, False)]
+            assert client.acked() == [(number + 1, False)]
         tasks.cancel_scope.cancel()
     assert len(await durable.batches()) == 3
 
@@ -270,7 +261,7 @@ async def test_the_task_writes_all_batches_that_are_staged() -> None:
         tasks.start_soon(durable.journal.run)
         await anyio.wait_all_tasks_blocked()
         tasks.cancel_scope.cancel()
-    assert acked(client)[-1][0] == 5
+    assert client.acked()[-1][0] == 5
 
 
 # a full disk
@@ -287,7 +278,7 @@ async def test_a_full_disk_is_waited_for() -> None:
     async def sleep_and_look(delay_s: float) -> None:
         alarms.append(durable.broker.alarms.reason)
         assert durable.journal.is_blocked
-        assert acked(client) == []
+        assert client.acked() == []
         publish(client, "q", b"2")
         await sleep(delay_s)
 
@@ -296,10 +287,32 @@ async def test_a_full_disk_is_waited_for() -> None:
     assert alarms == ["low on disk"] * 2
     assert not durable.broker.alarms
     assert not durable.journal.is_blocked
-    assert acked(client) == [(1, False)]
+    assert client.acked() == [(1, False)]
     await durable.commit()
-    assert acked(client) == [(3, True)]
+    assert client.acked() == [(3, True)]
     assert [sequences(record) for record in await durable.records()] == [[1], [2], [3]]
+
+
+async def test_who_waits_for_confirms_when_the_disk_is_full_is_told() -> None:
+    durable = await running(FaultyLog({0: Fault.REJECTED, 1: Fault.REJECTED}))
+    waiting = confirming(with_queue(durable))
+    publish(waiting, "q", b"1")
+    others = [durable.connect(), confirming(durable.connect())]
+    sleep = durable.journal._sleep
+
+    async def sleep_and_look(delay_s: float) -> None:
+        if durable.journal._sleep is sleep_and_look:
+            durable.journal._sleep = sleep
+            assert waiting.read(commands.Connection.Blocked, 0).reason == "low on disk"
+            assert all(other.is_silent for other in (waiting, *others))
+        await sleep(delay_s)
+
+    durable.journal._sleep = sleep_and_look
+    await durable.commit()
+    assert durable.journal._sleep is sleep
+    waiting.read(commands.Connection.Unblocked, 0)
+    assert waiting.acked() == [(1, False)]
+    assert all(other.is_silent for other in (waiting, *others))
 
 
 async def test_consumers_go_on_while_the_disk_is_full() -> None:
@@ -325,7 +338,7 @@ async def test_a_broker_that_stops_does_not_wait_for_a_full_disk() -> None:
     ticket = durable.journal.ticket
     durable.journal.give_up()
     await durable.journal.close()
-    assert acked(client) == [(1, False)]
+    assert client.acked() == [(1, False)]
     with pytest.raises(LogUnavailable, match="rejected"):
         await durable.journal.wait(ticket)
     assert durable.slept == []
@@ -344,7 +357,7 @@ async def test_after_a_failure_nothing_is_confirmed_any_more(fault: Fault) -> No
     await durable.commit()
     publish(client, "q", b"3")
     await durable.commit()
-    assert acked(client) == [(1, False)]
+    assert client.acked() == [(1, False)]
     assert durable.broker.alarms.reason == "storage cannot be written"
     assert client.get_all("q") == [b"1", b"2", b"3"]
 
@@ -372,7 +385,7 @@ async def test_after_a_failure_what_needs_no_record_is_not_confirmed_either(faul
     consumer.consume("q", no_ack=True)
     publish(client, "q", b"2")
     await durable.commit()
-    assert acked(client) == []
+    assert client.acked() == []
     with pytest.raises(LogUnavailable):
         await durable.journal.wait(ticket)
 
@@ -395,7 +408,7 @@ async def test_a_batch_that_can_never_be_written_is_not_tried_for_ever() -> None
     client = confirming(with_queue(durable))
     publish(client, "q", bytes(2000))
     await durable.commit()
-    assert acked(client) == []
+    assert client.acked() == []
     assert durable.journal.failure is not None
     assert durable.slept == []
 
@@ -409,7 +422,7 @@ async def test_closing_writes_what_is_staged() -> None:
     for _ in range(5):
         publish(client, "q", bytes(300))
     await durable.journal.close()
-    assert acked(client)[-1][0] == 5
+    assert client.acked()[-1][0] == 5
     await durable.start()
     assert len(durable.connect().get_all("q")) == 5
 
@@ -431,10 +444,10 @@ async def test_no_message_is_written_before_its_queue(durable: DurableBroker) ->
         tasks.start_soon(durable.commit)
         await anyio.wait_all_tasks_blocked()
         assert await durable.batches() == []
-        assert acked(client) == []
+        assert client.acked() == []
         durable.catalog.succeed()
     assert len(await durable.batches()) == 1
-    assert acked(client) == [(1, False)]
+    assert client.acked() == [(1, False)]
     assert client.queue("q").definition is None
 
 
@@ -446,7 +459,7 @@ async def test_nothing_is_confirmed_in_a_queue_that_is_not_stored(durable: Durab
     for _ in range(2):
         publish(client, "q", b"1")
         await durable.commit()
-    assert acked(client) == []
+    assert client.acked() == []
     assert durable.journal.failure == "damaged"
 
 
@@ -459,7 +472,7 @@ async def test_a_queue_that_the_catalog_refused_does_not_stop_the_others(
     durable.catalog.fail(ChangeRefused("twice"))
     publish(client, "q", b"1")
     await durable.commit()
-    assert acked(client) == [(1, False)]
+    assert client.acked() == [(1, False)]
     assert "queue 'q' will not survive a restart: twice" in caplog.text
 
 
