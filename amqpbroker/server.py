@@ -42,7 +42,7 @@ from amqpbroker.storage.catalog import CatalogError
 from amqpbroker.storage.log import LogError
 from amqpbroker.tcp_stream import TcpStream, listen
 from amqpbroker.tls_listener import AmqpsListener
-from amqpbroker.turns import READ_SIZE_MAX, Turn, Turns
+from amqpbroker.turns import READ_SIZE_MAX, READ_SIZE_MIN, Turn, Turns
 from amqpbroker.wire.connection import HEARTBEAT, State
 
 if TYPE_CHECKING:
@@ -196,19 +196,22 @@ class ClientConnection:
                     await self._gather(pause_s)
 
     def _take(self, data: bytes) -> bytes | None:
-        """Handle what has come without waking the reader, if it is a message like the last.
+        """Handle what has come without waking the reader, if it is a small message like the last.
 
         At a rate where each message is read by itself this halves the time that it is here. Returns
-        what is left for the reader, None if it need not wake up.
+        what is left for the reader, None if it need not wake up. Whoever has limits or sends much
+        has each read accounted for, by the reader.
         """
         session, broker = self.session, self._server.broker
-        if session.is_finished or not session.receive_repeat(data):
+        if len(data) > READ_SIZE_MIN or session.is_finished or has_rates(session):
+            return data
+        if not session.receive_repeat(data):
             return data
         broker.flush()
         self.read_at = self._time()
         self._turn.used(len(data), self._turn.size(session.vhost), session.vhost, self.read_at)
         is_behind = broker.spill is not None and broker.spill.is_behind
-        if is_behind or broker.alarms or has_rates(session):
+        if is_behind or broker.alarms:
             session.published_count += 1
             return b""
         return None

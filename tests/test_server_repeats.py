@@ -9,6 +9,7 @@ from pamqp import commands
 
 from amqpbroker.broker import rates
 from amqpbroker.broker.session import Session
+from amqpbroker.turns import READ_SIZE_MIN
 from tests.test_server import Running, serve
 
 if TYPE_CHECKING:
@@ -74,16 +75,33 @@ def test_its_publisher_waits_for_an_alarm_as_any(waking: tuple[Running, list[byt
     assert consumer.deliver().body == b"2"
 
 
+@pytest.mark.parametrize(
+    ("limit", "rate"), [("max-publish-rate", 0), ("max-publish-bytes-rate", 1)]
+)
 def test_its_publisher_is_charged_as_any(
-    waking: tuple[Running, list[bytes]], monkeypatch: pytest.MonkeyPatch
+    waking: tuple[Running, list[bytes]],
+    monkeypatch: pytest.MonkeyPatch,
+    limit: str,
+    rate: int,
 ) -> None:
     monkeypatch.setattr(rates, "WAIT_S_MAX", 0.01)
     running, _ = waking
     publisher, consumer = publisher_of(running)
-    running.server.broker.vhosts["/"].limits["max-publish-rate"] = 0
+    running.server.broker.vhosts["/"].limits[limit] = rate
     publisher.publish("q", b"1")
     assert consumer.deliver().body == b"1"
     publisher.publish("q", b"2")
     assert consumer.counts("q") == (0, 1)
     running.server.broker.vhosts["/"].limits.clear()
     assert consumer.deliver().body == b"2"
+
+
+def test_a_large_message_is_a_turn_of_its_own(waking: tuple[Running, list[bytes]]) -> None:
+    running, read = waking
+    publisher, consumer = running.connect(), running.connect()
+    consumer.consume(consumer.declare("q"), no_ack=True)
+    for last in (b"1", b"2"):
+        read.clear()
+        publisher.publish("q", bytes(READ_SIZE_MIN) + last)
+        assert consumer.deliver().body[-1:] == last
+        assert read
