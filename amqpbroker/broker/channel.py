@@ -1,8 +1,7 @@
 """An open channel: its consumers, what it has on loan, and its mode (plain, confirm, transaction).
 
 Everything a client settles goes through ``take`` (which deliveries a tag means) and then ``ack``,
-``requeue`` or ``drop``; each ends by waking the consumers that have room again and pumping their
-queues.
+``requeue`` or ``drop``; each ends by giving room back to consumers (``returned_room``).
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 from amqpbroker.broker.ack_deadlines import AckDeadlines
 from amqpbroker.broker.dead_letter import REJECTED
 from amqpbroker.broker.names import described
+from amqpbroker.broker.returned_room import give_back
 from amqpbroker.broker.runs import Run
 from amqpbroker.errors import not_found, precondition_failed
 
@@ -37,6 +37,7 @@ class Channel:
     __slots__ = (
         "_left",
         "_lends_by_dispatch",
+        "blocked",
         "confirms",
         "consumers",
         "deadlines",
@@ -61,6 +62,8 @@ class Channel:
         self.vhost = vhost
         self.number = number
         self.consumers: dict[str, Consumer] = {}
+        self.blocked: dict[Consumer, None] = {}
+        """Those that had no room when their turn came; who was found so first is first."""
         self.generated_name = ""
         """Of a queue to be, while a backend is asked whether it may."""
         self.unsettled: dict[int, Delivery] = {}
@@ -200,7 +203,7 @@ class Channel:
         for queue, messages in kept.items():
             queue.settle(messages)
         settled = self._settled_by_queue(deliveries) if self._lends_by_dispatch else ()
-        self._free(deliveries)
+        give_back(self, deliveries)
         for queue in settled:
             queue.pump()
 
@@ -236,32 +239,9 @@ class Channel:
             queues.setdefault(delivery.queue, []).append(delivery)
         for queue, returned in queues.items():
             queue.requeue(returned, is_lost=is_lost)
-        self._free(deliveries)
+        give_back(self, deliveries)
         for queue in queues:
             queue.pump()
-
-    def _free(self, deliveries: Sequence[Delivery]) -> None:
-        """Give consumers back the room that deliveries took, and let them go on."""
-        consumers: dict[Consumer, int] = {}
-        for delivery in deliveries:
-            consumer = delivery.consumer
-            if consumer is not None:
-                consumers[consumer] = consumers.get(consumer, 0) + 1
-        for consumer, count in consumers.items():
-            consumer.unsettled_count -= count
-            self.unsettled_count -= count
-        self.unblock(self.consumers.values() if self.prefetch_count_global else consumers)
-
-    def unblock(self, consumers: Iterable[Consumer]) -> None:
-        """Let those of ``consumers`` that have room again go on.
-
-        Of those that share a global prefetch, who goes on now is asked last the next time.
-        """
-        for consumer in list(consumers):
-            if consumer.is_blocked and consumer.queue.consumers.unblock(consumer):
-                if self.prefetch_count_global:
-                    self.consumers[consumer.tag] = self.consumers.pop(consumer.tag)
-                consumer.queue.pump()
 
     def deliveries(self) -> Iterator[Delivery]:
         """Yield all deliveries that are not settled, those in a transaction included."""

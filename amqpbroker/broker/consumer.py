@@ -2,8 +2,8 @@
 
 A queue asks for the next consumer that can take a message: of those with the highest priority, in
 turn (FEATURES A6.4, A6.14). One that cannot (its prefetch is used up, its connection's buffer is
-full) leaves the turn-taking until something frees it, so that the cost of a delivery does not grow
-with the number of blocked consumers.
+full) is blocked: it leaves the turn-taking until something frees it, so that the cost of a delivery
+does not grow with the number of blocked consumers.
 """
 
 from __future__ import annotations
@@ -61,8 +61,19 @@ class Consumer:
         """Limit of unsettled deliveries, 0 = none; as basic.qos had set before (FEATURES A6.5)."""
         self.unsettled_count = 0
         self.is_blocked = False
+        """Whether it is in ``blocked`` of its channel, and has no turns in its queue."""
         wire = channel.session.wire
         self.encoder = DeliverEncoder(channel.number, tag, wire.frame_size_max)
+
+    @property
+    def is_at_limit(self) -> bool:
+        """Whether its own prefetch is used up."""
+        return 0 < self.prefetch_count <= self.unsettled_count
+
+    @property
+    def shares_prefetch(self) -> bool:
+        """Whether the prefetch of its channel, if there is one, is for it too."""
+        return self.queue.type != "quorum"
 
     def room(self) -> int:
         """Return how many messages it can take now."""
@@ -74,7 +85,7 @@ class Consumer:
         room = UNLIMITED
         if self.prefetch_count:
             room = self.prefetch_count - self.unsettled_count
-        if channel.prefetch_count_global and self.queue.type != "quorum":
+        if channel.prefetch_count_global and self.shares_prefetch:
             room = min(room, channel.prefetch_count_global - channel.unsettled_count)
         return room
 
@@ -82,10 +93,12 @@ class Consumer:
 class Consumers:
     """The consumers of one queue."""
 
-    __slots__ = ("_all", "_turns", "is_single_active")
+    __slots__ = ("_all", "_turns", "is_single_active", "takes_turns")
 
     def __init__(self, *, is_single_active: bool) -> None:
         self.is_single_active = is_single_active
+        self.takes_turns = True
+        """Whether any of them may get any message; otherwise each has messages of its own."""
         self._all: dict[Consumer, None] = {}
         self._turns: dict[int, deque[Consumer]] = {}
         """Priority, highest first → unblocked consumers, the next one first."""
@@ -114,25 +127,28 @@ class Consumers:
         """Add a consumer, last in its priority's turn."""
         self._all[consumer] = None
         if self.is_active(consumer):
-            self._take_turns(consumer)
+            self.resume(consumer)
 
     def remove(self, consumer: Consumer) -> None:
         """Remove a consumer; the next in line becomes the single active one."""
         was_active = self.is_active(consumer)
         del self._all[consumer]
-        if was_active and not consumer.is_blocked:
+        if consumer.is_blocked:
+            consumer.is_blocked = False
+            del consumer.channel.blocked[consumer]
+        elif was_active:
             turns = self._turns[consumer.priority]
             turns.remove(consumer)
             if not turns:
                 del self._turns[consumer.priority]
         if self.is_single_active and was_active and self.active is not None:
-            self._take_turns(self.active)
+            self.resume(self.active)
 
     def unblock(self, consumer: Consumer) -> bool:
         """Let a blocked consumer take its turn again if it has room; return whether it does."""
-        if not consumer.is_blocked or consumer not in self._all or consumer.room() <= 0:
+        if not consumer.is_blocked or consumer.room() <= 0:
             return False
-        self._take_turns(consumer)
+        self.resume(consumer)
         return True
 
     def block(self, consumer: Consumer) -> None:
@@ -140,6 +156,7 @@ class Consumers:
         turns = self._turns[consumer.priority]
         turns.remove(consumer)
         consumer.is_blocked = True
+        consumer.channel.blocked[consumer] = None
         if not turns:
             del self._turns[consumer.priority]
 
@@ -166,12 +183,16 @@ class Consumers:
                 return consumer, 1
             turns.popleft()
             consumer.is_blocked = True
+            consumer.channel.blocked[consumer] = None
             if not turns:
                 del self._turns[priority]
         return None
 
-    def _take_turns(self, consumer: Consumer) -> None:
-        consumer.is_blocked = False
+    def resume(self, consumer: Consumer) -> None:
+        """Let a consumer that is new or blocked have turns, last of its priority."""
+        if consumer.is_blocked:
+            consumer.is_blocked = False
+            del consumer.channel.blocked[consumer]
         turns = self._turns.get(consumer.priority)
         if turns is not None:
             turns.append(consumer)

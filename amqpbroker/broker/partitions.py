@@ -37,6 +37,7 @@ class Partitions:
 
     def __init__(self, queue: Queue, count: int) -> None:
         self._queue = queue
+        queue.consumers.takes_turns = False
         self.ready = PartitionedReady(count)
         self._is_stale = False
         """Whether consumers have come or left since partitions were assigned."""

@@ -44,6 +44,7 @@ class StickyGroups(MessageGroups):
 
     def __init__(self, queue: Queue) -> None:
         super().__init__(queue)
+        queue.consumers.takes_turns = False
         self._lanes: dict[Consumer | None, list[int]] = {}
         """Heaps of positions: those of the groups of a consumer; None has those of no group."""
         self._lanes_count = 0

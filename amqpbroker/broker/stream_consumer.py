@@ -113,6 +113,7 @@ class StreamConsumers(Consumers):
 
     def __init__(self) -> None:
         super().__init__(is_single_active=False)
+        self.takes_turns = False
         self.awake: dict[Consumer, None] = {}
 
     def add(self, consumer: Consumer) -> None:
@@ -122,12 +123,18 @@ class StreamConsumers(Consumers):
     def remove(self, consumer: Consumer) -> None:
         """Remove a consumer."""
         del self._all[consumer]
+        if consumer.is_blocked:
+            consumer.is_blocked = False
+            del consumer.channel.blocked[consumer]
         self.awake.pop(consumer, None)
 
-    def unblock(self, consumer: Consumer) -> bool:
-        """Wake a consumer that had no room; return whether it has some."""
-        if not consumer.is_blocked or consumer not in self._all or consumer.room() <= 0:
-            return False
+    def block(self, consumer: Consumer) -> None:
+        """Let a consumer sleep until it is unblocked."""
+        consumer.is_blocked = True
+        consumer.channel.blocked[consumer] = None
+
+    def resume(self, consumer: Consumer) -> None:
+        """Wake a consumer that is blocked."""
         consumer.is_blocked = False
+        del consumer.channel.blocked[consumer]
         self.awake[consumer] = None
-        return True

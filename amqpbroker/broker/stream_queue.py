@@ -217,7 +217,7 @@ class StreamQueue(Queue):
         while self._has_chunk(consumer):
             room = consumer.room()
             if room <= 0:
-                consumer.is_blocked = True
+                self.consumers.block(consumer)
                 return
             record = consumer.chunk[0]
             start = max(record.first, consumer.next_offset)

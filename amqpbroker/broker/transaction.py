@@ -3,13 +3,16 @@
 Publishes are routed when they come and reach their queues at commit. A route is one to names, as in
 RabbitMQ: they may have been deleted and declared meanwhile (and the default exchange routes to a
 name whether there is such a queue or not). Settled deliveries wait outside of ``unsettled`` until
-then. Commit applies publishes first, then settles, in their order.
+then. Commit applies publishes first, then settles, in their order; those in a row of one kind as if
+one method had settled them, as RabbitMQ does.
 """
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import TYPE_CHECKING, Literal
 
+from amqpbroker.broker.returned_room import by_consumer
 from amqpbroker.broker.runs import Run
 from amqpbroker.broker.stream_queue import refuse_streams
 from amqpbroker.errors import precondition_failed
@@ -22,6 +25,18 @@ if TYPE_CHECKING:
     from amqpbroker.broker.router import Route
 
 Outcome = Literal["ack", "drop", "requeue"]
+
+
+def settle(channel: Channel, outcome: Outcome, deliveries: list[Delivery]) -> None:
+    """Settle deliveries in one go, those of each consumer together unless they come back.
+
+    Raises :class:`~amqpbroker.errors.HardError` 540 at a message of a stream that is rejected.
+    """
+    if outcome != "ack":
+        refuse_streams(deliveries)
+    if outcome != "requeue":
+        deliveries = by_consumer(deliveries)
+    getattr(channel, outcome)(deliveries)
 
 
 class Transaction:
@@ -41,7 +56,10 @@ class Transaction:
 
     def settle(self, outcome: Outcome, deliveries: list[Delivery]) -> None:
         """Keep the settling of deliveries, taken from the channel, until commit."""
-        self._settles.append((outcome, deliveries))
+        if self._settles and self._settles[-1][0] == outcome:
+            self._settles[-1][1].extend(deliveries)
+        else:
+            self._settles.append((outcome, deliveries))
 
     def commit(self) -> bool:
         """Apply everything; return whether there is something that must reach the disk.
@@ -59,9 +77,7 @@ class Transaction:
             for route, bodies, epoch in publishes
         ]
         for outcome, deliveries in settles:
-            if outcome != "ack":
-                refuse_streams(deliveries)
-            getattr(channel, outcome)(deliveries)
+            settle(channel, outcome, sorted(deliveries, key=attrgetter("tag")))
         settled = [item.message for _, deliveries in settles for item in deliveries]
         is_kept = any(isinstance(message.run, Run) for message in settled)
         if any(refused for _, refused in published):

@@ -16,19 +16,27 @@ if TYPE_CHECKING:
     from tests.broker.client import MemoryClient
 
 
+class Holder:
+    """Stands for a channel."""
+
+    def __init__(self) -> None:
+        self.blocked: dict[object, None] = {}
+
+
 @dataclass(eq=False)
 class Taker:
     """Stands for a consumer: its room is what the test says."""
 
     priority: int = 0
     free: int = 1
+    channel: Holder = field(default_factory=Holder)
     is_blocked: bool = field(default=False, init=False)
 
     def room(self) -> int:
         return self.free
 
 
-def add(consumers: Consumers, **values: int) -> Any:
+def add(consumers: Consumers, **values: Any) -> Any:
     taker = Taker(**values)
     consumers.add(cast("Consumer", taker))
     return taker
@@ -109,8 +117,22 @@ def test_a_consumer_that_has_left_is_not_unblocked() -> None:
     assert consumers.next() is None
     consumers.remove(taker)
     taker.free = 1
+    assert not taker.channel.blocked
     assert not consumers.unblock(taker)
     assert consumers.next() is None
+
+
+def test_a_channel_knows_its_blocked_consumers_in_their_order() -> None:
+    consumers = Consumers(is_single_active=False)
+    channel = Holder()
+    a, b, c = (add(consumers, free=0, channel=channel) for _ in range(3))
+    add(consumers, free=0)
+    consumers.block(b)
+    assert consumers.next() is None
+    assert list(channel.blocked) == [b, a, c]
+    consumers.resume(a)
+    assert consumers.next() is None
+    assert list(channel.blocked) == [b, c, a]
 
 
 @pytest.mark.parametrize("free", [1, 0])
@@ -157,17 +179,19 @@ def test_without_limits_there_is_always_room(client: MemoryClient) -> None:
 
 
 class TurnsMachine(RuleBasedStateMachine):
-    """The model: per priority the consumers that may be asked, in the order of their turns."""
+    """The model: who may be asked, in the order of their turns, and who was found to be blocked."""
 
     def __init__(self) -> None:
         super().__init__()
         self.consumers = Consumers(is_single_active=False)
         self.all: list[Taker] = []
         self.asked: list[Taker] = []
+        self.blocked: list[Taker] = []
+        self.channels = [Holder(), Holder()]
 
-    @rule(priority=st.integers(-1, 1), free=st.integers(0, 2))
-    def add(self, priority: int, free: int) -> None:
-        taker = add(self.consumers, priority=priority, free=free)
+    @rule(priority=st.integers(-1, 1), free=st.integers(0, 2), at=st.integers(0, 1))
+    def add(self, priority: int, free: int, at: int) -> None:
+        taker = add(self.consumers, priority=priority, free=free, channel=self.channels[at])
         self.all.append(taker)
         self.asked.append(taker)
 
@@ -177,8 +201,7 @@ class TurnsMachine(RuleBasedStateMachine):
         taker = data.draw(st.sampled_from(self.all))
         self.consumers.remove(cast("Consumer", taker))
         self.all.remove(taker)
-        if taker in self.asked:
-            self.asked.remove(taker)
+        (self.asked if taker in self.asked else self.blocked).remove(taker)
 
     @precondition(lambda self: self.all)
     @rule(data=st.data(), free=st.integers(0, 2))
@@ -188,7 +211,26 @@ class TurnsMachine(RuleBasedStateMachine):
         goes_on = taker not in self.asked and free > 0
         assert self.consumers.unblock(cast("Consumer", taker)) == goes_on
         if goes_on:
-            self.asked.append(taker)
+            self._resume(taker)
+
+    @precondition(lambda self: self.blocked)
+    @rule(data=st.data())
+    def resume(self, data: st.DataObject) -> None:
+        taker = data.draw(st.sampled_from(self.blocked))
+        self.consumers.resume(cast("Consumer", taker))
+        self._resume(taker)
+
+    @precondition(lambda self: self.asked)
+    @rule(data=st.data())
+    def block(self, data: st.DataObject) -> None:
+        taker = data.draw(st.sampled_from(self.asked))
+        self.consumers.block(cast("Consumer", taker))
+        self.asked.remove(taker)
+        self.blocked.append(taker)
+
+    def _resume(self, taker: Taker) -> None:
+        self.blocked.remove(taker)
+        self.asked.append(taker)
 
     @rule()
     def next(self) -> None:
@@ -200,6 +242,8 @@ class TurnsMachine(RuleBasedStateMachine):
             if turn.free:
                 expected = turn
                 self.asked.append(turn)
+            else:
+                self.blocked.append(turn)
         got = self.consumers.next()
         assert cast("object", got and got[0]) is expected
         if got is not None and expected is not None:
@@ -209,7 +253,11 @@ class TurnsMachine(RuleBasedStateMachine):
     @invariant()
     def knows_who_is_blocked(self) -> None:
         assert cast("list[object]", list(self.consumers)) == self.all
-        assert all(taker.is_blocked == (taker not in self.asked) for taker in self.all)
+        assert all(taker.is_blocked == (taker in self.blocked) for taker in self.all)
+        for channel in self.channels:
+            assert list(channel.blocked) == [
+                taker for taker in self.blocked if taker.channel is channel
+            ]
 
 
 TurnsMachine.TestCase.settings = settings(max_examples=30, stateful_step_count=30, deadline=None)

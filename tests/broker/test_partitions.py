@@ -260,6 +260,21 @@ def test_global_prefetch_is_kept(client: MemoryClient) -> None:
     assert len(client.messages()) == 1
 
 
+def test_no_consumer_starves_under_a_global_prefetch(client: MemoryClient) -> None:
+    client.declare("q", ARGUMENTS)
+    client.qos(1, is_global=True)
+    for tag in ("a", "b"):
+        client.consume("q", tag=tag)
+    for number in range(COUNT):
+        publish(client, number, *[b"x"] * 3)
+    tags = []
+    for _ in range(6):
+        message = client.deliver()
+        tags.append(message.command["consumer_tag"])
+        client.ack(message.tag)
+    assert tags[1:5] in (["a", "b"] * 2, ["b", "a"] * 2)
+
+
 @pytest.mark.parametrize(
     ("argument", "field"),
     [

@@ -177,9 +177,27 @@ def test_a_stalled_consumer_that_has_left_is_forgotten(
     tag = client.consume("q", no_ack=True)
     fill(other, "q", 12)
     client.send_command(commands.Basic.Cancel(tag))
+    assert not client.channel().blocked
     client.receive_to_end()
     assert len(client.queue("q").ready) == 6
     assert not client.session.stalled_consumers
+
+
+def test_a_stalled_consumer_without_room_in_its_channel_waits_for_an_ack(
+    client: MemoryClient, other: MemoryClient
+) -> None:
+    client.declare("q")
+    client.qos(6, is_global=True)
+    for tag in ("a", "b"):
+        client.consume("q", tag=tag)
+    fill(other, "q", 8)
+    assert client.session.is_full
+    client.ack(1)
+    assert client.session.is_full
+    assert len(client.messages()) == 7
+    assert not client.session.stalled_consumers
+    client.ack(2)
+    assert client.messages() == [BIG]
 
 
 def test_a_stalled_consumer_without_prefetch_left_waits_for_an_ack(

@@ -82,6 +82,21 @@ def test_a_group_waits_for_its_consumer_and_others_do_not(
     assert client.messages() == [b"2"]
 
 
+def test_no_consumer_starves_under_a_global_prefetch(client: MemoryClient) -> None:
+    client.declare("q", STICKY)
+    client.qos(1, is_global=True)
+    for tag in ("a", "b"):
+        client.consume("q", tag=tag)
+    for number in range(40):
+        publish(client, b"%d" % number, b"x")
+    tags = []
+    for _ in range(6):
+        message = client.deliver()
+        tags.append(message.command["consumer_tag"])
+        client.ack(message.tag)
+    assert tags[1:5] in (["a", "b"] * 2, ["b", "a"] * 2)
+
+
 def test_auto_ack_consumers_get_everything_in_order(client: MemoryClient) -> None:
     client.declare("q", STICKY)
     publish(client, b"a", b"1", b"2")

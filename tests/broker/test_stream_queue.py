@@ -88,6 +88,29 @@ def test_credit_comes_back_with_acks_of_that_channel_only() -> None:
     with_stream(program)
 
 
+def test_no_consumer_starves_under_a_global_prefetch() -> None:
+    async def program(broker: Broker, client: MemoryClient, queue: StreamQueue) -> None:
+        reader = connect(broker, 1)
+        reader.qos(10)
+        for tag in ("a", "b"):
+            reader.consume("s", FIRST, tag=tag)
+        reader.qos(1, is_global=True)
+        client.publish("s", *[b"%d" % number for number in range(10)])
+        await settled()
+        got: list[str] = []
+        for _ in range(6):
+            message = reader.deliver()
+            got.append(str(message.command["consumer_tag"]) + message.body.decode())
+            reader.ack(message.tag)
+            await settled()
+        assert got == ["a0", "a1", "b0", "a2", "b1", "a3"]
+        assert reader.deliver().command["consumer_tag"] == "b"
+        reader.cancel("a")
+        assert list(reader.channel().blocked) == [reader.consumer("b")]
+
+    with_stream(program)
+
+
 def test_a_consumer_whose_messages_cannot_be_read_is_cancelled() -> None:
     async def program(broker: Broker, client: MemoryClient, queue: StreamQueue) -> None:
         client.publish("s", b"x")

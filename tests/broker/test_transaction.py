@@ -85,6 +85,24 @@ def test_acks_count_at_commit(client: MemoryClient, other: MemoryClient) -> None
     assert client.consumer(tag).unsettled_count == 1
 
 
+def test_settles_in_a_row_count_as_one(client: MemoryClient, other: MemoryClient) -> None:
+    client.declare("dead")
+    dead = {"x-dead-letter-exchange": ("S", b""), "x-dead-letter-routing-key": ("S", b"dead")}
+    client.declare("r", dead)
+    client.qos(2)
+    for tag in ("b", "a"):
+        client.consume("r", tag=tag)
+    other.publish("r", *[b"%d" % number for number in range(1, 9)])
+    assert client.messages() == [b"1", b"2", b"3", b"4"]
+    for number in (4, 1, 3, 2):
+        client.reject(number, requeue=False)
+    client.send_command(commands.Tx.Commit())
+    tags = [client.deliver().command["consumer_tag"] for _ in range(4)]
+    assert tags == ["a", "a", "b", "b"]
+    client.read(commands.Tx.CommitOk)
+    assert other.get_all("dead") == [b"2", b"4", b"1", b"3"]
+
+
 def test_a_rollback_makes_acks_undone_but_redelivers_nothing(
     client: MemoryClient, other: MemoryClient
 ) -> None:

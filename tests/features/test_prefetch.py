@@ -150,6 +150,46 @@ def test_both_limits_apply(client: RawClient, queue: str) -> None:
     assert client.is_quiet(queue)
 
 
+def takers(client: RawClient, count: int) -> str:
+    """Return the tags of those who get the next messages."""
+    return "".join(str(client.deliver().command["consumer_tag"]) for _ in range(count))
+
+
+def test_a_global_limit_serves_who_was_passed_over(client: RawClient, queue: str) -> None:
+    # A6.4: the consumer that had its message waits behind the one that found no room.
+    client.consume(queue, tag="a")
+    qos(client, 1, is_global=True)
+    client.consume(queue, tag="b")
+    client.publish(queue, *BODIES[:3])
+    assert takers(client, 1) == "a"
+    client.nack(1, multiple=True, requeue=False)
+    assert takers(client, 1) == "b"
+    client.ack(2)
+    assert takers(client, 1) == "a"
+
+
+def test_consumers_take_turns_under_a_global_limit(client: RawClient, queue: str) -> None:
+    qos(client, 2, is_global=True)
+    for tag in ("c", "a", "b"):
+        client.consume(queue, tag=tag)
+    client.publish(queue, *BODIES)
+    assert takers(client, 2) == "ca"
+    client.ack(2, multiple=True)
+    assert takers(client, 2) == "bc"
+    qos(client, 4, is_global=True)
+    assert takers(client, 2) == "ab"
+
+
+def test_a_multiple_ack_counts_by_consumer_tag(client: RawClient, queue: str) -> None:
+    qos(client, 2)
+    for tag in ("b", "a"):
+        client.consume(queue, tag=tag)
+    client.publish(queue, *BODIES)
+    assert takers(client, 4) == "baba"
+    client.ack(4, multiple=True)
+    assert takers(client, 4) == "aabb"
+
+
 def test_a_global_limit_is_the_channels_own(client: RawClient, queue: str) -> None:
     client.open_channel(2)
     qos(client, 1, is_global=True)

@@ -11,6 +11,7 @@ from amqpbroker.broker.consumer import Consumer
 from amqpbroker.broker.direct_reply_to import ReplyConsumer
 from amqpbroker.broker.message import Delivery
 from amqpbroker.broker.names import REPLY_TO, generate
+from amqpbroker.broker.returned_room import unblock
 from amqpbroker.broker.stream_queue import StreamQueue, refuse_streams
 from amqpbroker.errors import (
     access_refused,
@@ -57,7 +58,7 @@ def qos(channel: Channel, event: BasicQos) -> None:
         channel.prefetch_count = event.prefetch_count
         channel.prefetch_count_global = 0
     channel.session.send(channel.number, BasicQosOk())
-    channel.unblock(channel.consumers.values())
+    unblock(channel)
 
 
 def consume(channel: Channel, event: BasicConsume) -> None:

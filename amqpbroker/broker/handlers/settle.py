@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from amqpbroker.broker.stream_queue import refuse_streams
+from amqpbroker.broker.transaction import settle
 from amqpbroker.wire.events import Acks
 from amqpbroker.wire.methods import BasicAck, BasicNack, BasicReject
 
@@ -47,9 +47,7 @@ def _settle(channel: Channel, outcome: Outcome, deliveries: list[Delivery]) -> N
     if channel.transaction is not None:
         channel.transaction.settle(outcome, deliveries)
     elif deliveries:
-        if outcome != "ack":
-            refuse_streams(deliveries)
-        getattr(channel, outcome)(deliveries)
+        settle(channel, outcome, deliveries)
 
 
 HANDLERS: Final[dict[type, Any]] = {
