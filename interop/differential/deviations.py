@@ -34,6 +34,7 @@ _ENTRY: Final = re.compile(r"\{[^{}]*\}")
 _FIELD: Final = re.compile(r"[a-z-]+:(?:\[[^\]]*\]|[^,\[]*)")
 _DEATHS: Final = re.compile(r"x-death:\[(\{.*?\})\](?=[,}] ?)")
 _DELIVERY_TAG: Final = re.compile(r"delivery_tag=\d+")
+_TAGS: Final = re.compile(r"consumer_tag='[^']*' delivery_tag=[\d*]+")
 _HARD_CLOSE: Final = re.compile(r"connection\.close reply_code=5(?:01|02|03|04|05|30|40) ")
 _READY: Final = re.compile(r"queue .*: ready=(\d+) ")
 _QUORUM_COUNTS: Final = re.compile(
@@ -101,6 +102,25 @@ def _requeue_races_with_an_ack(difference: Difference) -> bool:
         _DELIVERY_TAG.sub("", line) for line in right
     )
     return is_requeue and len(settles) > 1 and is_delivery and same
+
+
+def _ack_overtakes_requeue(difference: Difference) -> bool:
+    """The same messages come again, to others, after a requeue and an ack behind it in one go."""
+    settles = [op.args for op in difference.step.ops if op.name == "settle"]
+    requeues = [
+        place
+        for place, each in enumerate(settles)
+        if each.get("requeue") and each["method"] != "basic.ack"
+    ]
+    is_ack_behind = bool(requeues) and any(
+        each["method"] == "basic.ack" for each in settles[requeues[0] :]
+    )
+    left, right = difference.only_oracle, difference.only_subject
+    is_again = all("basic.deliver" in line and "redelivered=True" in line for line in left + right)
+    same = sorted(_TAGS.sub("", line) for line in left) == sorted(
+        _TAGS.sub("", line) for line in right
+    )
+    return is_ack_behind and is_again and same
 
 
 def _letter(line: str) -> str:
@@ -230,6 +250,12 @@ DEVIATIONS: Final = (
         "requeue (FEATURES A6.9)",
         _requeue_races_with_an_ack,
         is_contained=True,
+    ),
+    Deviation(
+        "what is requeued goes to whoever has room then",
+        "RabbitMQ's queue reads acks (priority 4) before requeues (0), so that whoever has sent an "
+        "ack behind a requeue may get what came back (FEATURES A6.4, A6.9)",
+        _ack_overtakes_requeue,
     ),
     Deviation(
         "who has left or only got a message is no consumer",

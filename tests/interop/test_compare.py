@@ -99,6 +99,36 @@ def test_other_differences_are_not(oracle: str, subject: str) -> None:
     assert find_deviation(difference(oracle, subject)) is None
 
 
+DELIVER = (
+    "c0.2 basic.deliver consumer_tag='%s' delivery_tag=5 redelivered=%s exchange='' "
+    "routing_key='~q0' properties() body(id=%d)"
+)
+REQUEUE = Op("settle", {"method": "basic.nack", "requeue": True})
+DROP = Op("settle", {"method": "basic.nack", "requeue": False})
+ACK = Op("settle", {"method": "basic.ack", "requeue": True})
+
+
+@pytest.mark.parametrize(
+    ("ops", "subject", "is_intended"),
+    [
+        ((REQUEUE, ACK), ("t1", True, 1), True),
+        ((DROP, REQUEUE, ACK), ("t1", True, 1), True),
+        ((ACK, REQUEUE), ("t1", True, 1), False),
+        ((REQUEUE, DROP), ("t1", True, 1), False),
+        ((DROP, ACK), ("t1", True, 1), False),
+        ((REQUEUE,), ("t1", True, 1), False),
+        ((REQUEUE, ACK), ("t1", True, 2), False),
+        ((REQUEUE, ACK), ("t1", False, 1), False),
+    ],
+)
+def test_only_acks_behind_a_requeue_overtake_it(
+    ops: tuple[Op, ...], subject: tuple[str, bool, int], is_intended: bool
+) -> None:
+    oracle = DELIVER % ("t2", subject[1], 1)
+    found = find_deviation(Difference(0, Step(0, 2, ops), (oracle,), (DELIVER % subject,)))
+    assert (found is not None) == is_intended
+
+
 @pytest.mark.parametrize(
     ("rest_ms", "count", "is_intended"), [(45, 1, True), (45, 3, False), (0, 1, False)]
 )
