@@ -25,12 +25,16 @@ _VARIABLE: Final = (
 
 @dataclass(frozen=True)
 class Difference:
-    """The first step of a program that did not look the same on both sides."""
+    """The first step of a program that did not look the same on both sides.
+
+    ``earlier`` are the steps before it.
+    """
 
     step_index: int
     step: Step
     oracle: tuple[str, ...]
     subject: tuple[str, ...]
+    earlier: tuple[Step, ...] = ()
 
     @property
     def signature(self) -> str:
@@ -86,4 +90,5 @@ def differences(program: Program, oracle: Transcript, subject: Transcript) -> It
         left = oracle.steps[index] if index < len(oracle.steps) else ["(ended)"]
         right = subject.steps[index] if index < len(subject.steps) else ["(ended)"]
         if left != right:
-            yield Difference(index, program.steps[index], tuple(left), tuple(right))
+            step, earlier = program.steps[index], program.steps[:index]
+            yield Difference(index, step, tuple(left), tuple(right), earlier)

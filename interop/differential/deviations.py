@@ -85,6 +85,16 @@ def _expires_behind_the_head(difference: Difference) -> bool:
     return bool(dead) or any(other < one for one, other in counts)
 
 
+def _expired_go_to_others(difference: Difference) -> bool:
+    """The same dead letters that expired are delivered to other consumers: in another order."""
+    left, right = difference.only_oracle, difference.only_subject
+    is_expired = all(
+        "basic.deliver" in line and "reason:S:'expired'" in line for line in left + right
+    )
+    same = [sorted(_letter(_TAGS.sub("", line)) for line in lines) for lines in (left, right)]
+    return is_expired and same[0] == same[1]
+
+
 def _gets_another_expired(left: list[str], right: list[str]) -> bool:
     """Each side gets a dead letter that expired; which one comes first differs."""
     return len(left) == len(right) > 0 and all(
@@ -121,6 +131,31 @@ def _ack_overtakes_requeue(difference: Difference) -> bool:
         _TAGS.sub("", line) for line in right
     )
     return is_ack_behind and is_again and same
+
+
+def _counts_what_was_got(difference: Difference) -> bool:
+    """The subject delivers more, on a channel whose prefetch was set while it held gets."""
+    places = [
+        (f"c{step.connection}.{step.channel} ", op)
+        for step in difference.earlier
+        for op in step.ops
+    ]
+    gets = [at for at, op in places if op.name == "basic.get" and not op.args.get("no_ack")]
+    limited = {
+        at
+        for at, op in places
+        if op.name == "basic.qos" and op.args.get("global") and op.args.get("prefetch_count")
+    }
+    left, right = difference.only_oracle, difference.only_subject
+    more = [line for line in right if not _READY.match(line)]
+    counts = sum(map(_ready, left)) - sum(map(_ready, right))
+    return (
+        bool(more)
+        and all("basic.deliver" in line for line in more)
+        and all(any(line.startswith(at) for at in limited.intersection(gets)) for line in more)
+        and all(_READY.match(line) for line in left)
+        and counts == len(more)
+    )
 
 
 def _letter(line: str) -> str:
@@ -237,6 +272,17 @@ DEVIATIONS: Final = (
         "messages expire anywhere in a queue",
         "RabbitMQ drops the dead at the head only (FEATURES A9.2, N12)",
         _expires_behind_the_head,
+    ),
+    Deviation(
+        "messages expire when it is time, whatever their priority",
+        "RabbitMQ drops those of higher priorities first (FEATURES A9.2, N12)",
+        _expired_go_to_others,
+    ),
+    Deviation(
+        "what was got is no part of a prefetch",
+        "RabbitMQ counts messages held from basic.get when a channel's prefetch is set, and does "
+        "not count them off when they are settled (FEATURES A6.6)",
+        _counts_what_was_got,
     ),
     Deviation(
         "several requeued messages are delivered in their order",

@@ -129,6 +129,46 @@ def test_only_acks_behind_a_requeue_overtake_it(
     assert (found is not None) == is_intended
 
 
+EXPIRED = DELIVER + " x-death:[{reason:S:'expired'}]"
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "is_intended"),
+    [
+        (EXPIRED % ("t1", False, 2), EXPIRED % ("t2", False, 1), True),
+        (EXPIRED % ("t1", False, 2), EXPIRED % ("t2", False, 3), False),
+        (EXPIRED % ("t1", False, 2), DELIVER % ("t2", False, 1), False),
+    ],
+)
+def test_what_expires_may_go_to_others(left: str, right: str, is_intended: bool) -> None:
+    oracle = (EXPIRED % ("t2", False, 2), EXPIRED % ("t1", False, 1))
+    found = find_deviation(Difference(0, STEP, oracle, (left, right)))
+    assert (found is not None) == is_intended
+
+
+GET = Op("basic.get", {"queue": "@q1", "no_ack": False})
+LIMIT = Op("basic.qos", {"prefetch_count": 1, "global": True})
+
+
+@pytest.mark.parametrize(
+    ("earlier", "left", "is_intended"),
+    [
+        ((Step(0, 2, (GET,)), Step(0, 2, (LIMIT,))), 1, True),
+        ((Step(0, 2, (GET,)), Step(0, 2, (LIMIT,))), 2, False),
+        ((Step(0, 1, (GET,)), Step(0, 2, (LIMIT,))), 1, False),
+        ((Step(0, 2, (GET,)),), 1, False),
+        ((Step(0, 2, (LIMIT,)),), 1, False),
+    ],
+)
+def test_gets_under_a_prefetch_explain_a_delivery_more(
+    earlier: tuple[Step, ...], left: int, is_intended: bool
+) -> None:
+    oracle = (f"queue ~q0: ready={left} consumers=1",)
+    subject = (DELIVER % ("t1", False, 1), "queue ~q0: ready=0 consumers=1")
+    found = find_deviation(Difference(2, STEP, oracle, subject, earlier))
+    assert (found is not None) == is_intended
+
+
 @pytest.mark.parametrize(
     ("rest_ms", "count", "is_intended"), [(45, 1, True), (45, 3, False), (0, 1, False)]
 )
