@@ -2,18 +2,24 @@
 
 A read, its handling and the writes that follow cost the same for one message as for a hundred. A
 client that publishes at full speed keeps a fast broker busy with reads of a few messages each, and
-pays itself for waking it each time. So it is read once in a millisecond, much at a time, as network
-cards gather packets before an interrupt. That is for those who wait for no answer: a client that
-confirms, consumes or calls gets something written, and is read at once. So is one whose reads
-do not grow while they are gathered: it may wait for somebody else.
+pays itself for waking it each time. So it is read once in some milliseconds, much at a time, as
+network cards gather packets before an interrupt. That is for those who wait for no answer: a
+client that confirms, consumes or calls gets something written, and is read at once. So is one whose
+reads do not grow while they are gathered: it may wait for somebody else.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-PAUSE_S: Final = 0.001
-"""The event loop's shortest time."""
+PAUSE_S: Final = 0.003
+"""Long enough that the client's system, which sends so many packets and then waits for them to be
+acknowledged, puts many messages into one: a packet for each is what limits a client whose TCP is
+governed by BBR."""
+FULL_SHARE: Final = 0.9
+"""Of what may be read: where so much was there is more,"""
+FULL_COUNT_MAX: Final = 1000
+"""and a pause is only worth it after so many messages."""
 LOOK_COUNT: Final = 64
 """Reads that show how a client sends."""
 INTERVAL_MAX_S: Final = 150e-6
@@ -47,11 +53,18 @@ class Gathering:
         self._rest_s = REST_MIN_S
         self._rest_until = 0.0
 
-    def pause_s(self, messages: int, now: float, written_at: float) -> float:
+    def pause_s(self, messages: int, share: float, now: float, written_at: float) -> float:
         """Return how many seconds to wait after a read of ``messages``, which is mostly 0.
 
-        ``written_at`` is when something was last sent to the client.
+        ``share`` is how much of what may be read there was; ``written_at`` is when something was
+        last sent to the client.
         """
+        pause_s = self._pause_s(messages, now, written_at)
+        if share >= FULL_SHARE and messages < FULL_COUNT_MAX:
+            return 0.0
+        return pause_s
+
+    def _pause_s(self, messages: int, now: float, written_at: float) -> float:
         if written_at >= self._since:
             self._look_anew(now, 0.0)
             return 0.0

@@ -191,7 +191,8 @@ class ClientConnection:
                     await self._wait_for_rates(count, len(data))
                 else:
                     turn.size_max = READ_SIZE_MAX
-                pause_s = self._gathering.pause_s(count, self.read_at, self.written_at)
+                share = len(data) / size
+                pause_s = self._gathering.pause_s(count, share, self.read_at, self.written_at)
                 if pause_s:
                     await self._gather(pause_s)
 

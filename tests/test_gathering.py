@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from amqpbroker.gathering import (
+    FULL_COUNT_MAX,
+    FULL_SHARE,
     GAP_MAX_S,
     GATHERED_COUNT,
     INTERVAL_MAX_S,
@@ -32,7 +34,8 @@ class Client:
         self.window = window
         self.interval_s = interval_s
         self.written_at = SILENT
-        self.gathering.pause_s(1, self.now, self.now)  # the handshake was written
+        self.share = 0.1
+        self.gathering.pause_s(1, 0.1, self.now, self.now)  # the handshake was written
         self.pauses: list[float] = []
 
     def read(self) -> float:
@@ -41,7 +44,8 @@ class Client:
         gap_s = self.interval_s + pause_s
         self.now += gap_s
         messages = max(1, min(self.window, int(gap_s * self.rate)))
-        self.pauses.append(self.gathering.pause_s(messages, self.now, self.written_at))
+        pause_s = self.gathering.pause_s(messages, self.share, self.now, self.written_at)
+        self.pauses.append(pause_s)
         return self.pauses[-1]
 
     def run(self, count: int) -> int:
@@ -54,6 +58,23 @@ def test_a_client_at_full_speed_is_read_once_in_a_while() -> None:
     assert client.run(LOOK_COUNT - 1) == 0
     assert client.read() == PAUSE_S
     assert client.run(1000) == 1000
+
+
+def test_a_full_read_of_large_messages_is_followed_at_once_by_the_next() -> None:
+    client = Client(100_000)
+    client.run(2 * LOOK_COUNT)
+    assert client.pauses[-1] == PAUSE_S
+    client.share = FULL_SHARE
+    assert client.read() == 0
+    client.share = 0.1
+    assert client.read() == PAUSE_S
+
+
+def test_a_full_read_of_many_messages_is_not() -> None:
+    client = Client(2 * FULL_COUNT_MAX / PAUSE_S, interval_s=20e-6)
+    assert client.run(LOOK_COUNT) == 1
+    client.share = 1.0
+    assert client.run(100) == 100
 
 
 @pytest.mark.parametrize(
