@@ -359,7 +359,8 @@ async def test_damage_is_told_and_nothing_wrong_is_delivered(
     assert isinstance(durable.spill, FakeDisk)
     for name in durable.spill.names():
         if name.endswith(".log"):
-            durable.spill.open(name).write(200, b"?")
+            file = durable.spill.open(name)
+            file.write(200, bytes([file.read(200, 1)[0] ^ 1]))
     caplog.set_level(logging.CRITICAL)
     assert await drained(durable, client) == BODIES[:8]
     assert len(client.queue("q").ready) == 32
