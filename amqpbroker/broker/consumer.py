@@ -90,6 +90,19 @@ class Consumer:
         return room
 
 
+def mark_blocked(consumer: Consumer) -> None:
+    """Put a consumer last among those of its channel that are blocked."""
+    consumer.is_blocked = True
+    consumer.channel.blocked[consumer] = None
+
+
+def unmark_blocked(consumer: Consumer) -> None:
+    """Take a consumer from those of its channel that are blocked, if it is one of them."""
+    if consumer.is_blocked:
+        consumer.is_blocked = False
+        del consumer.channel.blocked[consumer]
+
+
 class Consumers:
     """The consumers of one queue."""
 
@@ -134,8 +147,7 @@ class Consumers:
         was_active = self.is_active(consumer)
         del self._all[consumer]
         if consumer.is_blocked:
-            consumer.is_blocked = False
-            del consumer.channel.blocked[consumer]
+            unmark_blocked(consumer)
         elif was_active:
             turns = self._turns[consumer.priority]
             turns.remove(consumer)
@@ -155,8 +167,7 @@ class Consumers:
         """Let a consumer that is not blocked have no turn until it is unblocked."""
         turns = self._turns[consumer.priority]
         turns.remove(consumer)
-        consumer.is_blocked = True
-        consumer.channel.blocked[consumer] = None
+        mark_blocked(consumer)
         if not turns:
             del self._turns[consumer.priority]
 
@@ -182,17 +193,14 @@ class Consumers:
                 turns.rotate(-1)
                 return consumer, 1
             turns.popleft()
-            consumer.is_blocked = True
-            consumer.channel.blocked[consumer] = None
+            mark_blocked(consumer)
             if not turns:
                 del self._turns[priority]
         return None
 
     def resume(self, consumer: Consumer) -> None:
         """Let a consumer that is new or blocked have turns, last of its priority."""
-        if consumer.is_blocked:
-            consumer.is_blocked = False
-            del consumer.channel.blocked[consumer]
+        unmark_blocked(consumer)
         turns = self._turns.get(consumer.priority)
         if turns is not None:
             turns.append(consumer)

@@ -42,7 +42,7 @@ def give_back(channel: Channel, deliveries: Sequence[Delivery]) -> None:
     is_limited = channel.prefetch_count_global > 0
     channel.unsettled_count -= sum(count for _, count in shares)
     for consumer, count in shares:
-        is_due = consumer.is_blocked and 0 < consumer.prefetch_count <= consumer.unsettled_count
+        is_due = consumer.is_blocked and consumer.is_at_limit
         consumer.unsettled_count -= count
         if not is_due:
             continue

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from amqpbroker.broker.consumer import Consumer, Consumers
+from amqpbroker.broker.consumer import Consumer, Consumers, mark_blocked, unmark_blocked
 from amqpbroker.broker.stream_arguments import Start, filter_of, start_of
 from amqpbroker.broker.stream_tracking import Track, wants_tracking
 from amqpbroker.storage.partition import end_of
@@ -123,18 +123,14 @@ class StreamConsumers(Consumers):
     def remove(self, consumer: Consumer) -> None:
         """Remove a consumer."""
         del self._all[consumer]
-        if consumer.is_blocked:
-            consumer.is_blocked = False
-            del consumer.channel.blocked[consumer]
+        unmark_blocked(consumer)
         self.awake.pop(consumer, None)
 
     def block(self, consumer: Consumer) -> None:
         """Let a consumer sleep until it is unblocked."""
-        consumer.is_blocked = True
-        consumer.channel.blocked[consumer] = None
+        mark_blocked(consumer)
 
     def resume(self, consumer: Consumer) -> None:
         """Wake a consumer that is blocked."""
-        consumer.is_blocked = False
-        del consumer.channel.blocked[consumer]
+        unmark_blocked(consumer)
         self.awake[consumer] = None
