@@ -121,6 +121,15 @@ class MemoryClient(RawClient):
                 acks.append((ack.delivery_tag or 0, bool(ack.multiple)))
         return acks
 
+    def takers_one_by_one(self, count: int) -> list[str]:
+        """Ack so many deliveries, each before the next; return the tags of who got them."""
+        tags = []
+        for _ in range(count):
+            message = self.deliver()
+            tags.append(str(message.command["consumer_tag"]))
+            self.ack(message.tag)
+        return tags
+
     def qos(self, count: int, *, is_global: bool = False, channel: int = 1) -> None:
         """Set a prefetch."""
         command = commands.Basic.Qos(prefetch_count=count, global_=is_global)
